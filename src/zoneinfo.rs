@@ -48,6 +48,30 @@ pub fn zone(name: &str) -> Result<Zone, ZoneError> {
     Ok(zone)
 }
 
+/// Like [`zone`], for names that people type: without regard to upper and lower case.
+///
+/// # Errors
+/// This system does not have the zone.
+pub fn zone_in_any_case(name: &str) -> Result<Zone, ZoneError> {
+    if name.eq_ignore_ascii_case(Zone::utc().name()) {
+        return Ok(Zone::utc());
+    }
+    let spelled = || FOLDERS.iter().find_map(|folder| spelled_in(Path::new(folder), name));
+    zone(name).or_else(|error| spelled().map_or(Err(error), |name| zone(&name)))
+}
+
+/// The name of a file below a folder as it is spelled there.
+fn spelled_in(folder: &Path, name: &str) -> Option<String> {
+    let (first, rest) = name.split_once('/').map_or((name, None), |(first, rest)| (first, Some(rest)));
+    let entries = std::fs::read_dir(folder).ok()?.flatten();
+    let mut names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let found = names.find(|entry| entry.eq_ignore_ascii_case(first))?;
+    match rest {
+        Some(rest) => Some(format!("{found}/{}", spelled_in(&folder.join(&found), rest)?)),
+        None => Some(found),
+    }
+}
+
 /// The zone of this machine: `tz` (the variable `TZ`) if it is set, otherwise the system's zone. UTC if the system has none.
 ///
 /// # Errors

@@ -4,17 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::project::project_root;
 use crate::agents;
-use crate::config;
 use crate::ledger::import::{Import, Imported};
 use crate::ledger::{FILE, LedgerDatabase, LedgerLock, OpenedLedger};
 use crate::platform::Env;
 use crate::prices::Prices;
 use crate::store::{Result, StoreError};
-
-/// The prices in force. No project's file sets any.
-pub fn prices(env: &Env) -> Prices {
-    config::load(env, None).config.prices
-}
 
 /// The folder of the ledger.
 ///
@@ -28,13 +22,14 @@ pub fn ledger_dir(env: &Env) -> Result<PathBuf> {
     })
 }
 
-/// Imports what is new in `folders`, or without any in the client's folders. `waiting` is called if another process
-/// imports; `progress` receives the bytes read and those to read.
+/// Imports what is new in `folders`, or without any in the client's folders, at these prices. `waiting` is called if
+/// another process imports; `progress` receives the bytes read and those to read.
 ///
 /// # Errors
 /// The ledger cannot be written.
 pub fn import(
     env: &Env,
+    prices: &Prices,
     folders: &[PathBuf],
     waiting: impl FnOnce(),
     progress: impl FnMut(u64, u64),
@@ -43,7 +38,7 @@ pub fn import(
     let _lock = LedgerLock::wait(&dir, waiting)?;
     let all = if folders.is_empty() { agents::history_folders(env) } else { folders.to_vec() };
     let project_of: &dyn Fn(&Path) -> PathBuf = &project_root;
-    Import { dir: &dir, folders: &all, prices: &prices(env), project_of, now: env.now }.run(progress)
+    Import { dir: &dir, folders: &all, prices, project_of, now: env.now }.run(progress)
 }
 
 /// Opens this machine's ledger to write.

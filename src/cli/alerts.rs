@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::render::{self, table};
 use super::select::ConfiguredStore;
-use super::{Io, UsageError, person_only, select};
+use super::{Io, UsageError, person_only, select, values};
 use crate::app::messages::amounts::{number, quantity};
 use crate::app::operator;
 use crate::app::status::AlertStatus;
@@ -35,7 +35,9 @@ pub struct AlertsArgs {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// List the alerts that nobody has acknowledged, newest first.
-    #[command(after_help = "Times are UTC. Examples:
+    #[command(after_help = "Times are UTC.
+
+Examples:
   fusebox alerts list --all --budget session
   fusebox alerts list --json --limit 0 | jq '.[] | select(.level == \"critical\")'")]
     List {
@@ -45,7 +47,7 @@ enum Command {
         #[command(flatten)]
         filter: Filter,
         /// Show at most this many, the newest; 0 for all.
-        #[arg(long, value_name = "N", default_value_t = 50)]
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = values::lines)]
         limit: usize,
         /// Write JSON.
         #[arg(long)]
@@ -54,7 +56,9 @@ enum Command {
     /// Acknowledge alerts: note that you have seen them.
     #[command(
         after_help = "Each threshold is raised once per window and limit in force, whether acknowledged or not. An alert must \
-match all the options that you give. Examples:
+match all the options that you give.
+
+Examples:
   fusebox alerts ack 12
   fusebox alerts ack --level info --before 2026-11-01T12:00:00Z --reason \"old\""
     )]
@@ -68,7 +72,7 @@ match all the options that you give. Examples:
         #[command(flatten)]
         filter: Filter,
         /// Only alerts raised before this time: a date (its start in UTC), or an RFC 3339 time.
-        #[arg(long, value_name = "TIME", value_parser = parse_time)]
+        #[arg(long, value_name = "TIME", value_parser = values::time)]
         before: Option<Timestamp>,
         /// The reason, stored with the acknowledgement.
         #[arg(long)]
@@ -97,15 +101,6 @@ fn level_parser() -> impl TypedValueParser<Value = AlertLevel> {
     parser.map(|name| {
         AlertLevel::ALL.iter().find(|(n, _)| *n == name).map_or(AlertLevel::Critical, |(_, level)| *level)
     })
-}
-
-/// Parses `2026-11-01`, `2026-11-01T12:00:00Z` or `2026-11-01T13:00:00+01:00`.
-///
-/// # Errors
-/// It is neither.
-pub fn parse_time(text: &str) -> Result<Timestamp, String> {
-    let found = Timestamp::parse(text).or_else(|| Timestamp::parse(&format!("{text}T00:00:00Z")));
-    found.ok_or_else(|| "use a date such as 2026-11-01, or a time such as 2026-11-01T12:00:00Z".to_owned())
 }
 
 /// Runs the command.
@@ -238,7 +233,7 @@ fn list(found: &[&AlertRecord], filter: &AlertFilter, json: bool, io: &mut Io) -
         return Ok(());
     }
     const HEADER: [&str; 10] =
-        ["ID", "AT", "LEVEL", "BUDGET", "OF", "PASSED", "USED", "LIMIT", "", "ACKNOWLEDGED"];
+        ["ID", "AT", "LEVEL", "BUDGET", "FOR", "PASSED", "USED", "LIMIT", "UNIT", "ACKNOWLEDGED"];
     // The last column is only shown if an alert was acknowledged.
     let columns = HEADER.len() - usize::from(found.iter().all(|r| r.acknowledged.is_none()));
     let mut rows = table::new_table(&HEADER[..columns], &["ID", "PASSED", "USED", "LIMIT"]);
@@ -254,7 +249,7 @@ fn list(found: &[&AlertRecord], filter: &AlertFilter, json: bool, io: &mut Io) -
             Cell::new(percent(record)),
             Cell::new(number(alert.used, alert.unit)),
             Cell::new(number(alert.limit, alert.unit)),
-            Cell::new(table::unit_column(alert.unit)),
+            Cell::new(alert.unit.noun()),
             Cell::new(table::truncate(&acknowledged, 16)),
         ];
         rows.add_row(cells.into_iter().take(columns));

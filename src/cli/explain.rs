@@ -13,7 +13,9 @@ use crate::platform::Env;
 
 /// Explain why a tool call was denied or let through, with the numbers at that moment.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The id is in the transcript and begins with toolu_. Examples:
+#[command(after_help = "The id is in the transcript and begins with toolu_.
+
+Examples:
   fusebox explain toolu_01ABC
   fusebox explain toolu_01ABC --json")]
 pub struct ExplainArgs {

@@ -6,7 +6,7 @@ use anstyle::Style;
 use serde::Serialize;
 
 use super::render::{self, table};
-use super::{Io, circuit, explain, select};
+use super::{Io, circuit, explain, select, values};
 use crate::app::messages::amounts::{number, quantity};
 use crate::app::messages::replies::describe_operation;
 use crate::app::status::{AlertStatus, EventStatus, OperationStatus};
@@ -20,13 +20,15 @@ use crate::platform::Env;
 
 /// Show what happened: breakers, denials, throttling, alerts, decisions about budgets.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Over all sessions, the newest last. Times are UTC. Examples:
+#[command(after_help = "Events of all sessions, the newest last. Times are UTC.
+
+Examples:
   fusebox history
   fusebox history --last 20
   fusebox history --last 0 --json | jq '.[] | select(.event == \"CALL_DENIED\")'")]
 pub struct HistoryArgs {
     /// Show the last N events; 0 for all that the store keeps.
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = values::lines)]
     last: usize,
     /// Write JSON.
     #[arg(long)]

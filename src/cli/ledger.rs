@@ -4,13 +4,12 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::alerts::parse_time;
-use super::render::counted;
-use super::{Io, UsageError, confirm, import, person_only, render};
+use super::render::{counted_many, usd};
+use super::{Io, UsageError, confirm, import, person_only, render, select, values};
 use crate::app;
-use crate::app::messages::amounts::{dollars, grouped};
 use crate::app::project::project_root;
 use crate::domain::time::Timestamp;
+use crate::ledger::names::last_folder;
 use crate::ledger::{CostTotals, LedgerLock, PurgeFilter};
 use crate::platform::Env;
 
@@ -37,9 +36,9 @@ Examples:
     )]
     Purge {
         /// Records from before this time: a date (its start in UTC), or an RFC 3339 time.
-        #[arg(long, value_name = "DATE", value_parser = parse_time)]
+        #[arg(long, value_name = "DATE", value_parser = values::time)]
         before: Option<Timestamp>,
-        /// Records of this project: a folder in it, or the project as reports name it.
+        /// Records of this project: a folder in it, or the project as reports name it, or its last folder.
         #[arg(long, value_name = "PROJECT")]
         project: Option<String>,
         /// Do not ask.
@@ -75,7 +74,8 @@ pub fn run(args: &LedgerArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
             "`fusebox ledger purge` asks before it removes anything, but there is no terminal; add --yes",
         );
     }
-    import::import(env, &[], io)?;
+    let prices = select::configuration(env)?.prices;
+    import::import_for("the ledger", env, io)?;
     let dir = app::import::ledger_dir(env)?;
     let _lock = LedgerLock::wait(&dir, || ())?;
     let mut ledger = app::import::open_ledger(env)?.database;
@@ -84,24 +84,21 @@ pub fn run(args: &LedgerArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let filter = PurgeFilter { before: *before, project };
     let found = ledger.to_purge(&filter)?;
     if found.tasks > 0 && !yes {
-        let (records, cost) = (counted_records(&found), dollars(found.cost_nanos));
+        let (records, cost) = (counted_many(found.tasks, "record"), usd(found.cost_nanos));
         let question = format!("Remove {records} ({cost}) from {}?", ledger.path().display());
         if !confirm::ask(&question, io)? {
             return refuse("not confirmed");
         }
     }
-    let purged = if found.tasks > 0 {
-        ledger.purge(&filter, &app::import::prices(env))?
-    } else {
-        CostTotals::default()
-    };
+    let purged = if found.tasks > 0 { ledger.purge(&filter, &prices)? } else { CostTotals::default() };
     if *json {
         let before = filter.before.map(Timestamp::to_rfc3339);
         render::json(io.out, &PurgedJson { before, project: filter.project.as_deref(), purged })?;
     } else if purged.tasks == 0 {
         io.line("Nothing to remove.")?;
     } else {
-        io.line(&format!("Removed {} ({}).", counted_records(&purged), dollars(purged.cost_nanos)))?;
+        let (records, cost) = (counted_many(purged.tasks, "record"), usd(purged.cost_nanos));
+        io.line(&format!("Removed {records} ({cost})."))?;
     }
     Ok(0)
 }
@@ -110,21 +107,22 @@ fn refuse(why: &str) -> anyhow::Result<u8> {
     Err(UsageError(format!("{why}. Nothing was removed")).into())
 }
 
-fn counted_records(totals: &CostTotals) -> String {
-    match totals.tasks {
-        1 => counted(1, "record"),
-        many => format!("{} records", grouped(many)),
-    }
-}
-
-/// The project of this name, or that of this folder.
+/// The project of this name, that of this folder, or the only one whose last folder has this name.
 fn known_project(named: &str, known: &[String], env: &Env) -> anyhow::Result<String> {
     let root = project_root(&env.cwd.join(Path::new(named))).to_string_lossy().into_owned();
-    if let Some(found) = known.iter().find(|project| **project == named || **project == root) {
+    let bare = named.trim_end_matches('/');
+    if let Some(found) = known.iter().find(|project| [named, bare, &root].contains(&project.as_str())) {
         return Ok(found.clone());
     }
-    let some: Vec<&str> = known.iter().take(5).map(String::as_str).collect();
-    let more = if known.len() > some.len() { ", …" } else { "" };
+    let same: Vec<&str> =
+        known.iter().map(String::as_str).filter(|project| last_folder(project) == bare).collect();
+    let (what, among) = match same[..] {
+        [only] => return Ok(only.to_owned()),
+        [] => ("the ledger has no project", known.iter().map(String::as_str).collect()),
+        _ => ("the ledger has several projects", same),
+    };
+    let some = &among[..among.len().min(5)];
+    let more = if among.len() > some.len() { ", …" } else { "" };
     let there = if some.is_empty() { "none".to_owned() } else { some.join(", ") + more };
-    Err(UsageError(format!("the ledger has no project {named}; projects: {there}")).into())
+    Err(UsageError(format!("{what} {named}; projects: {there}. Nothing was removed")).into())
 }

@@ -30,6 +30,7 @@ pub mod settings_scope;
 mod settings_text;
 pub mod status;
 pub mod uninstall;
+pub mod values;
 
 use std::io::Write;
 use std::process::ExitCode;

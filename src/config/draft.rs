@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::field::{self, BUDGET, Field, HARD_LIMIT, ProjectPolicy, SETTINGS, Strictness, TABLES};
 use super::file::{Assignment, BudgetTable, Layer};
+use super::limits;
 use super::prices;
 use super::source::{Problem, Source};
 use super::value::{RawValue, ValueKind};
@@ -205,7 +206,8 @@ impl Draft {
             None if TABLES.contains(&assignment.key.as_str()) => {
                 Err(format!("must be a table, [{}] (found {})", assignment.key, assignment.raw))
             }
-            None => Err(field::model_price(key).map_or_else(|| unknown_setting(key), prices::unknown_key)),
+            None if prices::is_price(key) => Err(prices::unknown_key(key)),
+            None => Err(unknown_setting(key)),
         };
         match checked {
             Ok(Some(value)) => {
@@ -249,6 +251,7 @@ impl Draft {
                 Ok(Some(value)) => new.set(field, value, &assignment.source),
                 Ok(None) => {}
                 Err(message) => {
+                    let message = limits::in_dollars(table, &old, field, assignment).unwrap_or(message);
                     let repeated =
                         field.kind.parse(&assignment.raw).is_ok_and(|value| value == current.value);
                     sound &= repeated
@@ -262,7 +265,8 @@ impl Draft {
         self.check_limits(table, &prefix, &old, &mut new);
         if place.is_none() && new.number("limit").is_none() {
             if !table.keys.iter().any(|assignment| assignment.key == "limit") {
-                let message = "is required for a new budget: must be a whole number";
+                let allowed = limits::allowed(limits::unit(table, &old));
+                let message = format!("is required for a new budget: {allowed}");
                 let key = format!("{prefix}limit");
                 self.problems.push(Problem::at(&table.source, table.line, &key, message));
             }
@@ -274,6 +278,15 @@ impl Draft {
             None => self.budgets.push(new),
         }
         Ok(())
+    }
+
+    /// Makes a built-in budget what it is without any configuration.
+    pub(super) fn restore_budget(&mut self, name: &str) {
+        let built_in = Self::new(None).budgets.into_iter().find(|budget| budget.name == name);
+        let place = self.budgets.iter_mut().find(|budget| budget.name == name);
+        if let (Some(budget), Some(built_in)) = (place, built_in) {
+            *budget = built_in;
+        }
     }
 
     /// Adds a note about a key that was set under its old name.

@@ -2,14 +2,44 @@
 //! windows of a subscription.
 
 use super::draft::{BudgetDraft, Draft};
-use super::field::budget_field;
-use super::file::BudgetTable;
-use super::source::Problem;
+use super::field::{Field, budget_field};
+use super::file::{Assignment, BudgetTable};
+use super::source::{Problem, Source};
+use super::value::{MAX_NUMBER, ValueKind};
 use crate::domain::budget::{Scope, Unit};
+use crate::domain::money::NANOS_PER_USD;
 use crate::domain::plan::{PlanWindow, UNITS_PER_PERCENT};
 
 /// The most dollars that a limit may be: about as many as a counter holds exactly.
 const MAX_USD: f64 = 9e6;
+
+/// The limits that a unit allows.
+pub(super) fn allowed(unit: &str) -> String {
+    match unit {
+        unit if unit == Unit::Usd.name() => "must be dollars from 0 to 9,000,000, such as 5.00".to_owned(),
+        unit if unit == Unit::Percent.name() => "must be percent from 0 to 100, such as 90".to_owned(),
+        _ => ValueKind::Whole(MAX_NUMBER).allowed(),
+    }
+}
+
+/// The unit that a table gives a budget.
+pub(super) fn unit<'a>(table: &'a BudgetTable, old: &'a BudgetDraft) -> &'a str {
+    let set = table.keys.iter().rfind(|assignment| assignment.key == "unit").and_then(|unit| unit.raw.text());
+    let known = || old.values.get("unit").and_then(|unit| unit.value.as_str());
+    set.or_else(known).unwrap_or(Unit::Tokens.name())
+}
+
+/// The message for an amount that is none, if the budget counts dollars.
+pub(super) fn in_dollars(
+    table: &BudgetTable,
+    old: &BudgetDraft,
+    field: &Field,
+    assignment: &Assignment,
+) -> Option<String> {
+    let is_amount = matches!(field.kind, ValueKind::Amount(_)) && field.kind.parse(&assignment.raw).is_err();
+    let unit = Some(unit(table, old)).filter(|unit| *unit == Unit::Usd.name() && is_amount)?;
+    Some(format!("{} (found {})", allowed(unit), assignment.raw))
+}
 
 impl Draft {
     /// Refuses percent of anything but a window of the subscription, and such a window for any other unit or for a part of
@@ -43,6 +73,26 @@ impl Draft {
         false
     }
 
+    /// Refuses another unit than tokens for a built-in budget without a limit: the default is a number of tokens.
+    pub(super) fn check_units(&mut self) {
+        let mut refused = Vec::new();
+        for budget in self.budgets() {
+            let of = |key: &str| budget_field(key).map(|field| self.budget_value(budget, field));
+            let (Some(unit), Some(limit)) = (of("unit"), of("limit")) else { continue };
+            let name = unit.value.as_str().unwrap_or_default();
+            if name == Unit::Tokens.name() || limit.source != Source::Default || limit.value.is_null() {
+                continue;
+            }
+            let key = format!("budget.{}.limit", budget.name);
+            let message = format!("is required, because the unit is {name}: {}", allowed(name));
+            refused.push((budget.name.clone(), Problem::at(&unit.source, None, &key, message)));
+        }
+        for (name, problem) in refused {
+            self.problems.push(problem);
+            self.restore_budget(&name);
+        }
+    }
+
     /// Refuses amounts that the unit does not have: fractions of tokens, more dollars than a counter holds, or more
     /// percent than there are.
     pub(super) fn check_amounts(
@@ -58,8 +108,9 @@ impl Draft {
             let Some(amount) = new.number(key) else { continue };
             let hundredths = amount * UNITS_PER_PERCENT as f64;
             let message = match (is_usd, is_percent) {
-                (true, _) if amount > MAX_USD => {
-                    format!("must be at most {MAX_USD} dollars (found {amount})")
+                (true, _) if amount > MAX_USD => format!("{} (found {amount})", allowed(Unit::Usd.name())),
+                (true, _) if amount > 0.0 && amount * (NANOS_PER_USD as f64) < 1.0 => {
+                    format!("must be 0, or at least 0.000000001 dollars (found {amount})")
                 }
                 (_, true) if amount > 100.0 || (hundredths - hundredths.round()).abs() > 1e-6 => {
                     format!("must be at most 100 percent, with at most two decimals (found {amount})")

@@ -198,6 +198,7 @@ fn load_with_managed(env: &Env, project_dir: Option<&Path>, managed: &Path) -> L
     draft.check_task_type();
     draft.check_throttle();
     draft.check_windows();
+    draft.check_units();
 
     // If the project sets HOME, the stamp covers the wrong files.
     let stamp = if by_project.names("HOME") { Stamp::NEVER } else { stamp };

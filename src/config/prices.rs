@@ -40,12 +40,19 @@ pub(super) fn is_price(key: &str) -> bool {
     key.strip_prefix(PRICES).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// The message for an unknown key of a model.
-pub(super) fn unknown_key((model, key): (&str, &str)) -> String {
-    if !is_model(model) {
-        return "must be the name of a model, without spaces, quotes and backslashes".into();
+/// The message for an unknown key of `[prices]` or of a model in it.
+pub(super) fn unknown_key(path: &str) -> String {
+    let known: Vec<&str> = supported(&MODEL_PRICE).collect();
+    match model_price(path) {
+        Some((model, _)) if !is_model(model) => {
+            "must be the name of a model, without spaces, quotes and backslashes".into()
+        }
+        Some((_, key)) => unknown_name("unknown key", key, &known),
+        None => format!(
+            "unknown key; allowed in [{PRICES}]: discount, or a table [{PRICES}.\"MODEL\"] with {}",
+            known.join(", ")
+        ),
     }
-    unknown_name("unknown key", key, &supported(&MODEL_PRICE).collect::<Vec<_>>())
 }
 
 /// A number that was checked when it was set, times a million.

@@ -85,7 +85,7 @@ impl RawValue {
         }
     }
 
-    fn text(&self) -> Option<&str> {
+    pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
             Self::Variable(text) => Some(text.trim()),

@@ -115,26 +115,34 @@ impl<'de> Deserialize<'de> for Count {
 }
 
 fn parse_whole(text: &str) -> Option<u64> {
-    let plain = text.replace(['_', ','], "");
-    let (digits, factor) = match plain.strip_suffix(['k', 'K']) {
+    let (digits, factor) = match text.strip_suffix(['k', 'K']) {
         Some(digits) => (digits, 1_000),
-        None => plain.strip_suffix('M').map_or((plain.as_str(), 1), |digits| (digits, 1_000_000)),
+        None => text.strip_suffix('M').map_or((text, 1), |digits| (digits, 1_000_000)),
     };
-    digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).filter(|n| *n <= MAX_AMOUNT)
+    ungrouped(digits)?.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).filter(|n| *n <= MAX_AMOUNT)
 }
 
 /// A number with at most this many decimals, in units of the last one.
 fn parse_decimal(text: &str, decimals: u32) -> Option<u64> {
-    let plain = text.replace(['_', ','], "");
-    let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let (whole, fraction) = (ungrouped(whole)?, fraction.replace('_', ""));
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let width = decimals as usize;
-    if !is_number(whole) || fraction.len() > width || (plain.contains('.') && !is_number(fraction)) {
+    if !is_number(&whole) || fraction.len() > width || (text.contains('.') && !is_number(&fraction)) {
         return None;
     }
     let fraction = format!("{fraction:0<width$}").parse::<u64>().ok()?;
     let whole = whole.parse::<u64>().ok()?;
     whole.checked_mul(10_u64.pow(decimals))?.checked_add(fraction).filter(|units| *units <= MAX_AMOUNT)
+}
+
+/// A whole number without its separators. After a comma there must be groups of three digits: in `1,50` it is a decimal
+/// point.
+fn ungrouped(text: &str) -> Option<String> {
+    let mut groups = text.split(['_', ',']);
+    let first = groups.next().unwrap_or_default();
+    let is_grouped = (1..=3).contains(&first.len()) && groups.all(|group| group.len() == 3);
+    (is_grouped || !text.contains(',')).then(|| text.replace(['_', ','], ""))
 }
 
 #[cfg(test)]
@@ -155,6 +163,11 @@ mod tests {
         assert_eq!(amounts("$5"), Some((None, Some(5_000_000_000))));
         assert_eq!(amounts("2.50"), Some((None, Some(2_500_000_000))));
         assert_eq!(amounts("$0.000000001"), Some((None, Some(1))));
+        assert_eq!(amounts("$1,234.50"), Some((None, Some(1_234_500_000_000))));
+        assert_eq!(amounts("1,200k"), Some((Some(1_200_000), None)));
+        for text in ["1,50", "1,5k", "1,2,3", ",5", "1.234,50", "1,234,5", "1234,567", "1,,234", "1,234,"] {
+            assert_eq!(amounts(text), None, "a comma is no decimal point: {text}");
+        }
         for text in
             ["", "$", ".5", "5.", "-1", "1e3", "0.0000000001", "$10000000", "5 $", "five", "1k5", "%", "$5%"]
         {

@@ -44,12 +44,12 @@ impl Rates {
         let sum = picos.into_iter().fold(0, u128::saturating_add);
         let searches = u128::from(web_searches) * u128::from(self.web_search);
         let nanos = (sum + PICOS_PER_NANO / 2) / PICOS_PER_NANO + searches;
-        u64::try_from(nanos).unwrap_or(u64::MAX).min(MAX_NANOS)
+        u64::try_from(nanos).unwrap_or(u64::MAX).min(MAX_COST)
     }
 }
 
-/// The most that one response can cost: a million dollars. Larger sums would overflow counters.
-const MAX_NANOS: u64 = 1_000_000 * NANOS_PER_USD;
+/// The most that one response can cost, in nano-dollars: a million dollars. Larger sums would overflow counters.
+pub const MAX_COST: u64 = 1_000_000 * NANOS_PER_USD;
 
 /// Terms of a request that change its price.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -133,6 +133,6 @@ mod tests {
         assert_eq!(rates.cost(Usage { input: 1, ..Usage::default() }, 0), 0);
         assert_eq!(rates.cost(Usage { output: 1, ..Usage::default() }, 3), 30_000_001);
         let dear = Rates { input: u64::MAX, ..rates };
-        assert_eq!(dear.cost(Usage { input: u64::MAX, ..Usage::default() }, 0), MAX_NANOS);
+        assert_eq!(dear.cost(Usage { input: u64::MAX, ..Usage::default() }, 0), MAX_COST);
     }
 }

@@ -5,12 +5,11 @@ use rusqlite::{OptionalExtension, named_params};
 use super::database::LedgerDatabase;
 use super::query::{self, TaskRecord};
 use super::save::{timestamp, to_sql};
-use crate::domain::money::Terms;
-use crate::domain::money::usd;
+use crate::domain::money::{MAX_COST, Terms, usd};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Usage;
 use crate::prices::Prices;
-use crate::store::Result;
+use crate::store::{Result, StoreError};
 
 /// A call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,9 +28,17 @@ pub struct Call {
     pub chain: Option<String>,
 }
 
+/// Why a call was not recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallRefused {
+    /// The task's name is the key of a message.
+    KeyOfMessage,
+    /// It would cost [`MAX_COST`] or more: its cost would be cut.
+    TooDear,
+}
+
 impl LedgerDatabase {
-    /// Records a call, at the price of `now`, and returns its record. `None`: the task's name is the key of a message,
-    /// and nothing was recorded.
+    /// Records a call, at the price of `now`, and returns its record, or why nothing was recorded.
     ///
     /// # Errors
     /// The ledger cannot be written.
@@ -40,15 +47,18 @@ impl LedgerDatabase {
         call: &Call,
         prices: &Prices,
         now: Timestamp,
-    ) -> Result<Option<TaskRecord>> {
+    ) -> Result<std::result::Result<TaskRecord, CallRefused>> {
         let usage = Usage { input: call.input, output: call.output, ..Usage::default() }.capped();
         let rates = prices.quote(&call.model, now, usage.context(), Terms::default());
         let nanos = rates.cost(usage, 0);
+        if nanos >= MAX_COST {
+            return Ok(Err(CallRefused::TooDear));
+        }
         let recorded = self.write(|db| {
             let mut source = db.prepare_cached("SELECT source FROM cost_records WHERE task_id = ?")?;
             let source: Option<String> = source.query_row([&call.task], |row| row.get(0)).optional()?;
             if source.is_some_and(|source| source != CALL) {
-                return Ok(None);
+                return Ok(Err(CallRefused::KeyOfMessage));
             }
             // OR REPLACE as in the seed: a record that is replaced is a new one.
             db.prepare_cached(
@@ -70,7 +80,8 @@ impl LedgerDatabase {
                 ":source": CALL,
                 ":price_estimated": rates.is_estimate,
             })?;
-            Ok(query::task_records(db, "task_id = ?", &call.task)?.pop())
+            let written = query::task_records(db, "task_id = ?", &call.task)?.pop();
+            written.map(Ok).ok_or_else(|| StoreError::Damaged(format!("the record of {} is missing", call.task)))
         });
         recorded.map_err(|error| self.explain(error))
     }

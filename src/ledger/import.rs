@@ -68,9 +68,32 @@ pub struct Imported {
     /// Records in the ledger.
     pub records: u64,
     /// Files and folders that could not be read, and why.
-    pub unreadable: Vec<String>,
+    pub unreadable: Vec<Unreadable>,
     /// Where a damaged ledger was kept.
     pub set_aside: Option<PathBuf>,
+}
+
+/// A file or folder that could not be read. In JSON, a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its path.
+    pub path: PathBuf,
+    /// Whether it is a folder to look through that does not exist.
+    pub is_missing: bool,
+    /// What the system says.
+    problem: String,
+}
+
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.problem)
+    }
+}
+
+impl Serialize for Unreadable {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// How a file looked.
@@ -155,13 +178,16 @@ impl Import<'_> {
         let mut sorted: Vec<Option<(Job, Target)>> = jobs.into_iter().zip(targets).map(Some).collect();
         let (jobs, targets): (Vec<Job>, Vec<Target>) =
             order.into_iter().filter_map(|index| sorted[index].take()).unzip();
-        done.files_read = jobs.len();
         let saved = self.record_all(db, &jobs, &targets, (&mut done, &mut unreadable), progress)?;
         (done.added, done.changed) = (saved.added, saved.changed);
         done.records =
             db.query_row("SELECT COUNT(*) FROM cost_records", (), |r| r.get::<_, i64>(0))?.cast_unsigned();
-        done.unreadable =
-            unreadable.iter().map(|(path, error)| format!("{}: {error}", path.display())).collect();
+        let named = |(path, error): (PathBuf, std::io::Error)| Unreadable {
+            is_missing: self.folders.contains(&path) && error.kind() == std::io::ErrorKind::NotFound,
+            problem: error.to_string(),
+            path,
+        };
+        done.unreadable = unreadable.into_iter().map(named).collect();
         Ok(done)
     }
 
@@ -196,11 +222,16 @@ impl Import<'_> {
             }
             drop(sender);
             let mut unsaved = 0;
+            let mut grown = BTreeSet::new();
             // On an error the receiver is dropped, which ends the threads.
             for read in chunks {
                 match read {
                     Ok(chunk) => {
                         unsaved += chunk.bytes;
+                        // A file that changed just before the last import is looked into again.
+                        if chunk.bytes > 0 && grown.insert(chunk.job) {
+                            done.files_read += 1;
+                        }
                         done.bytes_read += chunk.bytes;
                         recorder.record(&jobs[chunk.job], targets[chunk.job], chunk)?;
                     }

@@ -12,6 +12,7 @@ mod entry;
 pub mod import;
 mod key_map;
 mod load;
+pub mod names;
 mod purge;
 mod query;
 mod quote;
@@ -25,7 +26,7 @@ mod schema;
 mod sessions;
 mod unpriced;
 
-pub use self::calls::Call;
+pub use self::calls::{Call, CallRefused};
 pub use self::database::{FILE, LedgerDatabase, LedgerLock, OpenedLedger};
 pub use self::purge::PurgeFilter;
 pub use self::query::{CostTotals, PlatformTotals, TaskRecord};

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
-use wildmatch::WildMatch;
 
 use super::database::LedgerDatabase;
 use super::entry;
 use super::load::FREE;
+use super::names::ModelGlob;
 use super::quote::{self, Quote};
 use super::rate_table::RateTable;
 use super::save::to_sql;
@@ -22,7 +22,7 @@ use crate::store::Result;
 pub struct RepriceFilter {
     /// Not older than this.
     pub since: Option<Timestamp>,
-    /// Of the models with such a name (glob with `*` and `?`), as the response or as the price list has it.
+    /// Of the models with such a name (glob with `*` and `?`), as the response, the price list or tables have it.
     pub model: Option<String>,
 }
 
@@ -41,6 +41,8 @@ pub struct RepricedModel {
     pub after_nanos: u64,
     /// Whether some of the new rates are estimates.
     pub price_estimated: bool,
+    /// Whether some of the rates before were.
+    pub was_estimated: bool,
 }
 
 /// A record that gets other rates.
@@ -56,8 +58,8 @@ impl RepriceFilter {
     /// Whether a model is meant.
     pub fn names(&self, model: &str) -> bool {
         let Some(pattern) = &self.model else { return true };
-        let pattern = WildMatch::new(pattern);
-        pattern.matches(model) || pattern.matches(&name::canonical(model))
+        let glob = ModelGlob::new(pattern);
+        glob.matches(model) || glob.matches(&name::canonical(model))
     }
 
     /// The condition on records, and its parameters.
@@ -187,5 +189,6 @@ impl RepricedModel {
         self.before_nanos = self.before_nanos.saturating_add(quote.charged_nanos);
         self.after_nanos = self.after_nanos.saturating_add(quote.nanos());
         self.price_estimated |= quote.rates.is_estimate;
+        self.was_estimated |= quote.charged_as_estimate;
     }
 }

@@ -11,7 +11,7 @@ use super::load;
 use super::rate_table::RateTable;
 use super::sessions::SessionTable;
 use crate::domain::counter::Attribution;
-use crate::domain::message::{ClientTotal, Message, MessageKey};
+use crate::domain::message::{ClientTotal, Message, MessageKey, UsageSource};
 use crate::domain::time::Timestamp;
 use crate::prices::Prices;
 use crate::store::Result;
@@ -36,6 +36,8 @@ pub struct ImportRows<'a> {
     pub(super) rates: RateTable,
     /// Whether all messages of the file are in memory.
     pub(super) is_whole: bool,
+    /// The session that is being read, and the first place that its lines name.
+    reading: Option<(i64, Rc<Place>)>,
 }
 
 impl<'a> ImportRows<'a> {
@@ -58,6 +60,7 @@ impl<'a> ImportRows<'a> {
             sessions: SessionTable::load(db)?,
             rates: RateTable::load(db)?,
             is_whole: is_empty("cost_records")? && is_empty("unlisted_messages")?,
+            reading: None,
         })
     }
 
@@ -77,6 +80,7 @@ impl<'a> ImportRows<'a> {
         let number = self.sessions.intern(self.db, session, Some(born))?;
         let settles = !self.sessions.get(self.db, number)?.totals.is_empty()
             || !self.sessions.forks_of(session).is_empty();
+        self.reading = places.iter().flatten().next().map(|place| (number, Rc::clone(place)));
         let lineage = self.lineage(&number)?;
         // No counters: each record is one.
         let (families, prices) = (CounterFamilies::default(), self.prices);
@@ -100,6 +104,24 @@ impl<'a> ImportRows<'a> {
                 self.mark(key);
             }
         }
+    }
+
+    /// Gives a client's unlisted use the place of its session's first message: no line of its own names one.
+    pub(super) fn place_unlisted(&mut self, key: &MessageKey) -> Result<()> {
+        let unlisted = |entry: &Entry| entry.message.source == UsageSource::Unlisted;
+        let Some(home) = self.messages.get(key).filter(|entry| unlisted(entry)).map(|entry| entry.home)
+        else {
+            return Ok(());
+        };
+        let keys = &self.sessions.get(self.db, home)?.keys;
+        let own = keys.iter().filter_map(|key| self.messages.get(key));
+        let placed = own.filter(|entry| entry.home == home && entry.place.is_some() && !unlisted(entry));
+        let first = placed.min_by_key(|entry| (entry.message.at, entry.message.key));
+        let place = first.and_then(|entry| entry.place.clone());
+        if let (Some(place), Some(entry)) = (place, self.messages.get_mut(key)) {
+            entry.place = Some(place);
+        }
+        Ok(())
     }
 
     /// The entry of a message, loaded if needed.
@@ -177,7 +199,13 @@ impl LedgerRows for ImportRows<'_> {
             self.copies.insert(message.key);
             self.new_copies.push(message.key);
         } else {
-            self.insert(Entry::new(message.clone(), *session))?;
+            let mut entry = Entry::new(message.clone(), *session);
+            if let Some((reading, place)) = &self.reading
+                && (message.source, session) == (UsageSource::Unlisted, reading)
+            {
+                entry.place = Some(Rc::clone(place));
+            }
+            self.insert(entry)?;
             self.mark(&message.key);
         }
         Ok(message.key)

@@ -32,6 +32,7 @@ impl ImportRows<'_> {
         let mut dirty = std::mem::take(&mut self.dirty);
         dirty.sort_unstable();
         for key in &dirty {
+            self.place_unlisted(key)?;
             let Some(entry) = self.messages.get_mut(key) else { continue };
             // A message without a model may get one: its first price is that of the model.
             let rates = entry.message.rates.unwrap_or_default();

@@ -36,9 +36,9 @@ impl Prices {
         self.on_terms(&name, known, listed, terms)
     }
 
-    /// The rates for one response of a model in the table: see [`Self::quote`].
-    pub fn quote_model(&self, model: Model, at: Timestamp, prompt: u64, terms: Terms) -> Rates {
-        let name = name::canonical(model.label().model);
+    /// The rates for one response of a model in the table, under this name of it: see [`Self::quote`].
+    pub fn quote_model(&self, model: Model, name: &str, at: Timestamp, prompt: u64, terms: Terms) -> Rates {
+        let name = name::canonical(name);
         self.on_terms(&name, Some(model), model.rates(at, prompt, terms.fast), terms)
     }
 

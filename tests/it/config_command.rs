@@ -53,6 +53,14 @@ fn read(home: &Home, file: &str) -> String {
     std::fs::read_to_string(home.path(file)).unwrap()
 }
 
+/// Without settings that have no default, and those that need one of them.
+fn with_defaults(text: &str) -> String {
+    let needed = ["#max_concurrency", "#max_depth", "#max_total"];
+    let is_default =
+        |line: &&str| !line.contains("default: none") && !needed.iter().any(|key| line.starts_with(key));
+    text.lines().filter(is_default).map(|line| line.to_owned() + "\n").collect()
+}
+
 /// Uncomments the settings of a starter file, and of its examples, as a person would.
 fn switched_on(text: &str) -> String {
     let setting =
@@ -184,6 +192,12 @@ fn a_file_to_begin_with_says_the_defaults() {
     let text = read(&home, USER);
     assert_eq!(home.fusebox(&["config", "init", "--dry-run"]).stdout, text);
     home.configure(&switched_on(&text));
+    let examples = values(&home);
+    for (key, value) in [("budget.session.hard_limit", json!(2_000_000)), ("throttle.max_depth", json!(5))] {
+        assert!(examples.contains(&(key.to_owned(), value)), "{key}");
+    }
+    let text = with_defaults(&text);
+    home.configure(&switched_on(&text));
     let on = values(&home);
     let new: Vec<&(String, Value)> = on.iter().filter(|value| !bare.contains(value)).collect();
     assert!(new.iter().all(|(key, _)| key.starts_with("budget.daily.")) && !new.is_empty(), "{new:?}");
@@ -202,7 +216,7 @@ fn a_projects_file_to_begin_with_says_what_a_project_may() {
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(ran.json(), json!({"path": home.path(PROJECT), "backup": null}));
     assert_eq!(values(&home), bare);
-    let on = switched_on(&read(&home, PROJECT));
+    let on = switched_on(&with_defaults(&read(&home, PROJECT)));
     std::fs::write(home.path(PROJECT), &on).unwrap();
     let ran = home.fusebox(&["config", "check"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{on}");
@@ -257,15 +271,22 @@ fn the_verdict_says_what_is_wrong_and_which_files_are_read() {
     let ran = home.fusebox(&["config", "check"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
     assert!(ran.stdout.starts_with("The configuration is valid.\n"), "{ran:?}");
-    assert!(ran.stdout.contains("~/config/fusebox/config.toml"), "{ran:?}");
+    let place = |what: &str| ran.stdout.lines().find(|line| line.starts_with(what)).unwrap();
+    assert!(place("user file").contains("~/config/fusebox/config.toml"), "{ran:?}");
+    assert!(place("project file").ends_with("not there (optional)"), "{ran:?}");
+    assert!(place("state folder").ends_with("not created yet"), "{ran:?}");
 
     home.configure("[[budget]]\nname = \"session\"\nlimit = -5\n");
     let ran = home.fusebox(&["config", "check"]);
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.stdout.starts_with("The configuration cannot be used.\n"), "{ran:?}");
-    assert!(ran.stderr.contains("config.toml:3: budget.session.limit: must be"), "{ran:?}");
+    // The reason follows, on the same stream; then the places.
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert!(lines[1].contains("config.toml:3: budget.session.limit: must be"), "{ran:?}");
+    assert!(lines[2].starts_with("Until this is fixed, ") && lines[4].starts_with("WHAT"), "{ran:?}");
+    assert_eq!(ran.stderr, "");
     let show = home.fusebox(&["config", "show"]);
-    assert_eq!((show.code, &show.stderr), (2, &ran.stderr), "{show:?}");
+    assert_eq!((show.code, show.stderr.lines().collect::<Vec<_>>()), (2, lines[1..3].to_vec()), "{show:?}");
 
     let checked = home.fusebox(&["config", "check", "--json"]).json();
     assert_eq!((&checked["usable"], checked["problems"].as_array().unwrap().len()), (&json!(false), 1));
@@ -296,8 +317,9 @@ fn an_old_name_is_noted_and_works() {
     home.configure("[brief]\nshow = \"never\"\n");
     let ran = home.fusebox(&["config", "check"]);
     assert!(ran.code == 0 && ran.stdout.starts_with("The configuration is valid.\n"), "{ran:?}");
-    assert!(ran.stderr.starts_with("note: "), "{ran:?}");
-    assert!(ran.stderr.contains("config.toml:2: brief.show: is now prompt_line"), "{ran:?}");
+    let note = ran.stdout.lines().nth(1).unwrap();
+    assert!(note.starts_with("note: "), "{ran:?}");
+    assert!(note.contains("config.toml:2: brief.show: is now prompt_line"), "{ran:?}");
     let checked = home.fusebox(&["config", "check", "--json"]).json();
     assert_eq!(checked["notes"][0]["key"], "brief.show");
     assert_eq!((&checked["usable"], &checked["warnings"]), (&json!(true), &json!([])));
@@ -307,7 +329,7 @@ fn an_old_name_is_noted_and_works() {
     home.configure("prompt_line = \"always\"\n");
     let prompt = home.hook("UserPromptSubmit", "s", json!({"prompt": "go"}));
     assert!(prompt.stdout.contains("Session budget: "), "{prompt:?}");
-    assert_eq!(home.fusebox(&["config", "check"]).stderr, "");
+    assert!(!home.fusebox(&["config", "check"]).stdout.contains("note: "));
 }
 
 /// A warning about a useless password file comes before the store refuses a login.
@@ -331,13 +353,15 @@ fn a_password_file_that_cannot_be_used_is_warned_about() {
         let home = Home::new();
         home.configure(&format!("[store]\n{url}redis_password_file = \"{file}\"\n"));
         let ran = home.fusebox(&["config", "check"]);
-        assert!(ran.code == 0 && ran.stderr.starts_with("warning: "), "{ran:?}");
-        assert!(ran.stderr.contains(&format!("store.redis_password_file: {said}")), "{ran:?}");
+        let lines: Vec<&str> = ran.stdout.lines().collect();
+        assert!(ran.code == 0 && lines[0] == "The configuration is valid, with warnings.", "{ran:?}");
+        assert!(lines[1].starts_with("warning: "), "{ran:?}");
+        assert!(lines[1].contains(&format!("store.redis_password_file: {said}")), "{ran:?}");
     }
     let home = Home::new();
     home.configure(&format!("[store]\n{url}redis_password_file = \"/etc/fusebox/redis-password\"\n"));
     let ran = home.fusebox(&["config", "check"]);
-    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    assert!(ran.code == 0 && !ran.stdout.contains("warning"), "{ran:?}");
 }
 
 /// Reserved keys and names are refused with file, line and key, so that nobody believes they have an effect.
@@ -357,6 +381,6 @@ fn what_is_not_supported_yet_is_said_to_be() {
         let ran = home.fusebox(&["config", "check"]);
         assert_eq!(ran.code, 2, "{ran:?}");
         let said = format!("config.toml:{line}: {says} is not supported yet");
-        assert!(ran.stderr.contains(&said), "{said}: {ran:?}");
+        assert!(ran.stdout.contains(&said), "{said}: {ran:?}");
     }
 }

@@ -350,7 +350,7 @@ fn the_clients_version_is_judged() {
 fn a_session_that_no_hook_reported_is_found() {
     let home = registered();
     home.append(&home.transcript("s"), &[message(1, 1, 1)]);
-    assert_found(&home, "sessions", "warning", "no hook has reported 1 active session");
+    assert_found(&home, "sessions", "warning", "1 active session was never reported by a hook");
     home.hook("PostToolUse", "s", json!({}));
     assert_eq!(found(&doctor(&home), "sessions", "warning"), Vec::<String>::new());
 }

@@ -305,20 +305,74 @@ fn limits_that_no_unit_has_are_refused() {
             "limit = 5.5\n",
             "budget.b.limit: must be a whole number, because the unit is not usd or percent (found 5.5)",
         ),
-        ("limit = -1\nunit = \"usd\"\n", "budget.b.limit: must be a whole number from 0 to"),
+        (
+            "limit = -1\nunit = \"usd\"\n",
+            "budget.b.limit: must be dollars from 0 to 9,000,000, such as 5.00 (found -1)",
+        ),
         (
             "limit = 9000001\nunit = \"usd\"\n",
-            "budget.b.limit: must be at most 9000000 dollars (found 9000001)",
+            "budget.b.limit: must be dollars from 0 to 9,000,000, such as 5.00 (found 9000001)",
         ),
         (
             "limit = 5.00\nhard_limit = 4.99\nunit = \"usd\"\n",
             "budget.b.hard_limit: must be at least the limit, 5 (found 4.99)",
+        ),
+        (
+            "limit = 0.0000000001\nunit = \"usd\"\n",
+            "budget.b.limit: must be 0, or at least 0.000000001 dollars (found 0.0000000001)",
+        ),
+        (
+            "unit = \"usd\"\n",
+            "budget.b.limit: is required for a new budget: must be dollars from 0 to 9,000,000, such as 5.00",
         ),
     ] {
         let home = Home::new();
         home.configure(&format!("[[budget]]\nname = \"b\"\n{toml}"));
         let ran = home.fusebox(&["config", "check"]);
         assert_eq!(ran.code, 2, "{ran:?}");
-        assert!(ran.stderr.contains(says), "{says}: {ran:?}");
+        assert!(ran.stdout.contains(says), "{says}: {ran:?}");
     }
+}
+
+/// The default limit of the built-in budget is a number of tokens.
+#[test]
+fn the_built_in_budget_in_dollars_needs_a_limit() {
+    let home = Home::new();
+    home.configure("[[budget]]\nname = \"session\"\nunit = \"usd\"\n");
+    let ran = home.fusebox(&["config", "check"]);
+    let says = "budget.session.limit: is required, because the unit is usd: must be dollars from 0 to 9,000,000, such as 5.00";
+    assert!(ran.code == 2 && ran.stdout.contains(says), "{ran:?}");
+    let ran = home.fusebox(&["budget", "list"]);
+    assert!(ran.code == 2 && ran.stderr.contains(says), "{ran:?}");
+    // Until then, hooks count tokens.
+    home.append(&home.transcript("s"), &[response(1)]);
+    home.hook("PostToolUse", "s", json!({}));
+    home.configure("");
+    assert_eq!(home.status("s")["budgets"][0]["limit"], 1_000_000);
+}
+
+/// A comma is no decimal point: `1,50` must not become 150.
+#[test]
+fn amounts_with_commas_are_not_misread() {
+    let home = Home::new();
+    home.configure(
+        "[[budget]]\nname = \"daily\"\nscope = \"user\"\nwindow = \"day\"\nunit = \"usd\"\nlimit = 5\n",
+    );
+    let extend = |amount: &str| {
+        home.fusebox(&["budget", "extend", "daily", "--usd", amount, "--reason", "more", "--json"])
+    };
+    for amount in ["1,50", "1.234,50", "1,2,3", ",5"] {
+        let ran = extend(amount);
+        assert!(ran.code == 2 && ran.stderr.contains("with a point before the cents"), "{amount}: {ran:?}");
+    }
+    assert_eq!(extend("1,234.50").json()["after"]["limit"], 1239.5);
+    for amount in ["1,5k", "1,50"] {
+        let ran = home.fusebox(&["budget", "extend", "daily", "--tokens", amount, "--reason", "more"]);
+        assert!(ran.code == 2 && ran.stderr.contains("use a whole number"), "{amount}: {ran:?}");
+    }
+    // Without --value there is nothing to misspell.
+    let used = "fusebox: user tester has used nothing in this window yet\n";
+    assert_eq!(extend("2.50").stderr, used);
+    let named = ["budget", "extend", "daily", "--value", "tseter", "--usd", "1", "--reason", "more"];
+    assert!(home.fusebox(&named).stderr.contains("for user tseter in this window: check the spelling"));
 }

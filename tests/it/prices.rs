@@ -109,8 +109,8 @@ fn a_model_under_any_of_its_names() {
     }
     assert!(shown["source"].as_str().unwrap().starts_with("genai-prices 0."), "{shown}");
     let text = home.fusebox(&["prices", "show", "anthropic/claude-opus-4.5"]).stdout;
-    assert!(text.starts_with("anthropic/claude-opus-4.5: claude-opus-4-5 of anthropic\n"), "{text}");
-    assert!(text.contains("any     standard   5.00   25.00       6.25      10.00  0.50\n"), "{text}");
+    assert!(text.starts_with("anthropic/claude-opus-4.5: claude-opus-4-5 (anthropic)\n"), "{text}");
+    assert!(text.contains("any     standard   5.00   25.00        6.25     10.00  0.50\n"), "{text}");
     assert!(text.contains("1,000 web searches cost $10.00."), "{text}");
     assert!(!text.contains('\u{1b}'), "{text:?}");
 }
@@ -127,7 +127,10 @@ fn tiers_and_fast_mode_are_shown_at_a_date() {
         .collect();
     assert_eq!(rows, [json!([0, 0.1]), json!([100_000, 0.5])]);
     let text = home.fusebox(&["prices", "show", "claude-haiku-5-5"]).stdout;
-    assert!(text.contains("\nover 100,000  standard   0.50    2.50      0.625       1.00  0.05\n"), "{text}");
+    assert!(
+        text.contains("\nup to 100,000  standard   0.10    0.50       0.125      0.20  0.01\nover 100,000   standard   0.50    2.50       0.625      1.00  0.05\n"),
+        "{text}"
+    );
 
     let speeds = |at: &str| {
         let shown = show(&home, &["claude-opus-4-8", "--at", at]);
@@ -140,7 +143,7 @@ fn tiers_and_fast_mode_are_shown_at_a_date() {
     let read = |at: &str| show(&home, &["claude-sonnet-5-5", "--at", at])["prices"][0]["cache_read"].clone();
     assert_eq!((read("2026-10-06"), read("2026-10-07")), (json!(0.2), json!(0.1)));
     let source = show(&home, &["claude-sonnet-5-5"])["source"].clone();
-    assert_eq!(source, "Fusebox's own row: Anthropic's pricing page, 2026-11-29");
+    assert_eq!(source, "added by Fusebox from Anthropic's pricing page, 2026-11-29");
 
     let ran = home.fusebox(&["prices", "show", "claude-opus-5", "--at", "yesterday"]);
     assert!(ran.code == 2 && ran.stderr.contains("use a date such as"), "{ran:?}");
@@ -156,7 +159,67 @@ fn a_model_without_a_price_is_estimated() {
     );
     assert_eq!((&shown["prices"][0]["input"], &shown["prices"][0]["estimated"]), (&json!(1.0), &json!(true)));
     let text = home.fusebox(&["prices", "show", "claude-haiku-9"]).stdout;
-    assert!(text.contains("no exact price is known; estimated as claude-haiku-4-5"), "{text}");
+    assert!(text.starts_with("claude-haiku-9 is not in the price list; charged as claude-haiku-4-5, the most expensive model of its family\n"), "{text}");
+}
+
+#[test]
+fn a_model_of_no_family_is_charged_as_the_dearest_claude_model() {
+    let home = Home::new();
+    for name in ["nosuch", "foo/bar", "claude"] {
+        let text = home.fusebox(&["prices", "show", name]).stdout;
+        let says = format!(
+            "{name} is not in the price list; charged as claude-opus-4-1, the most expensive Claude model\n"
+        );
+        assert!(text.starts_with(&says), "{text}");
+    }
+    let ran = home.fusebox(&["prices", "show", ""]);
+    assert!(ran.code == 2 && ran.stderr.contains("use 1 to 256 characters"), "{ran:?}");
+}
+
+/// Tables show short names, so these are taken, too.
+#[test]
+fn short_names_are_taken() {
+    let home = without_history();
+    let text = home.fusebox(&["prices", "show", "opus-5-5"]).stdout;
+    assert!(text.starts_with("claude-opus-5-5 (anthropic)\n"), "{text}");
+    let call = ["cost", "record", "--task", "t", "--platform", "p", "--model", "haiku-4-5", "--json"];
+    let recorded = home.fusebox(&[&call[..], &["--input", "1k", "--output", "0"]].concat()).json();
+    assert_eq!(
+        (&recorded["model"], &recorded["cost_usd"], &recorded["price_estimated"]),
+        (&json!("claude-haiku-4-5"), &json!(0.001), &json!(false))
+    );
+    std::fs::write(home.path("prompt"), "x".repeat(400)).unwrap();
+    let path = home.path("prompt");
+    let estimate =
+        home.fusebox(&["cost", "estimate", "--model", "opus-5-5", path.to_str().unwrap(), "--json"]);
+    assert_eq!(estimate.json()["models"][0]["price_estimated"], false, "{estimate:?}");
+}
+
+#[test]
+fn prices_that_may_mislead_are_warned_about() {
+    let home = Home::new();
+    let warned = |toml: &str| {
+        home.configure(toml);
+        let ran = home.fusebox(&["config", "check"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.stdout.lines().filter(|line| line.starts_with("warning: ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let two =
+        warned("[prices.\"claude-opus-4-5\"]\ninput = 1\n[prices.\"claude-opus-4-5-20251101\"]\ninput = 2\n");
+    assert_eq!(two.len(), 1, "{two:?}");
+    assert!(
+        two[0]
+            .contains("config.toml: prices.\"claude-opus-4-5-20251101\": is another name of claude-opus-4-5"),
+        "{two:?}"
+    );
+    // As the warning says: each name has its own rates.
+    let input = |model: &str| show(&home, &[model])["prices"][0]["input"].clone();
+    assert_eq!((input("claude-opus-4-5"), input("claude-opus-4-5-20251101")), (json!(1.0), json!(2.0)));
+    let unlisted = warned("[prices.nosuch]\ninput = 1\n");
+    assert_eq!(unlisted.len(), 1, "{unlisted:?}");
+    let says = "what is not set here (output, cache_write_5m, cache_write_1h, cache_read) costs as much as claude-opus-4-1";
+    assert!(unlisted[0].contains(says), "{unlisted:?}");
+    assert_eq!(warned(OWN_RATES), Vec::<String>::new());
 }
 
 #[test]
@@ -175,7 +238,10 @@ fn own_rates_and_discounts_are_shown() {
     assert_eq!(row("claude-opus-5"), json!([true, true, 4.5, 22.5]));
     assert_eq!(row("our-model"), json!([true, true, 0.9, 1.8]));
     let text = home.fusebox(&["prices", "show", "our-model"]).stdout;
-    assert!(text.starts_with("our-model: not in the price list, but all rates are configured"), "{text}");
+    assert!(
+        text.starts_with("our-model is not in the price list; your configuration sets all its rates\n"),
+        "{text}"
+    );
     let text = home.fusebox(&["config", "show"]).stdout;
     assert!(text.contains("\"claude-opus-4.5\".input = 4.0") && text.contains("discount = 0.1"), "{text}");
     home.configure(&text);
@@ -196,6 +262,7 @@ fn the_list_is_by_vendor() {
         ran.json().as_array().unwrap().clone()
     };
     let claude = listed(&["--vendor", "anthropic"]);
+    assert_eq!(listed(&["--vendor", "Anthropic"]), claude);
     assert!(claude.iter().all(|row| row["vendor"] == "anthropic"));
     let fast =
         claude.iter().find(|row| row["model"] == "claude-fable-5-2" && row["speed"] == "fast").unwrap();
@@ -242,6 +309,7 @@ const OWN_RATES: &str = "[prices.claude-haiku-9]\ninput = 2\noutput = 4\ncache_w
 fn models_without_an_exact_price_are_named() {
     let home = without_history();
     assert_eq!((check(&home).code, check(&home).json()), (0, json!({"models": [], "priced_since": []})));
+    assert_eq!(home.fusebox(&["prices", "check"]).stdout, "No model has been used yet.\n");
     let lines = [response(1, "claude-haiku-9"), response(2, "claude-haiku-9"), response(3, "claude-opus-5")];
     home.append(&home.transcript("s"), &lines);
     // It imports first. 1,000 × $1 + 100 × $5 + 10 × $0.10 per million, twice.

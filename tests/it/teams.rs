@@ -102,7 +102,7 @@ fn without_a_team_the_budget_counts_nothing_and_a_person_hears_which_key_is_miss
                    decides needs none)\n";
     for command in ["check", "show"] {
         let ran = home.fusebox(&["config", command]);
-        assert_eq!((ran.code, ran.stderr.as_str()), (0, warning), "{ran:?}");
+        assert!(ran.code == 0 && (ran.stdout + &ran.stderr).contains(warning), "{command}");
     }
     let checked = home.fusebox(&["config", "check", "--json"]).json();
     assert_eq!((&checked["usable"], &checked["problems"]), (&json!(true), &json!([])));
@@ -122,7 +122,7 @@ fn without_a_team_the_budget_counts_nothing_and_a_person_hears_which_key_is_miss
     let named = Home::new().var("FUSEBOX_STORE_TEAM", "core");
     named.configure(BUDGET);
     let ran = named.fusebox(&["config", "check"]);
-    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    assert!(ran.code == 0 && ran.stdout.starts_with("The configuration is valid.\n"), "{ran:?}");
     let show = named.fusebox(&["config", "show"]).stdout;
     assert!(show.contains("team = \"core\"") && show.contains("# FUSEBOX_STORE_TEAM"), "{show}");
 }
@@ -166,7 +166,7 @@ fn the_project_cannot_choose_the_team() {
     respond(&home, "a", 1, 100);
     assert_eq!(team_of(&home, "a").as_deref(), Some("core"));
     let ran = home.fusebox(&["config", "check"]);
-    assert_eq!((ran.code, ran.stderr.matches("store.team: cannot be set by the project").count()), (2, 2));
+    assert_eq!((ran.code, ran.stdout.matches("store.team: cannot be set by the project").count()), (2, 2));
 }
 
 /// The format of version 4: without teams, in the store and in the cache.

@@ -118,13 +118,13 @@ struct ReasonArg {
 fn parse_units(text: &str) -> Result<WrittenAmount, String> {
     WrittenAmount::parse(text)
         .filter(|amount| amount.in_unit(Unit::Tokens).is_some())
-        .ok_or_else(|| "use a whole number, such as 200000, 200_000, 200k or 1M".to_owned())
+        .ok_or_else(|| "use a whole number, such as 200000, 200,000, 200k or 1M".to_owned())
 }
 
 fn parse_dollars(text: &str) -> Result<WrittenAmount, String> {
     WrittenAmount::parse(text)
         .filter(|amount| amount.in_unit(Unit::Usd).is_some())
-        .ok_or_else(|| "use dollars, such as 5 or 2.50".to_owned())
+        .ok_or_else(|| "use dollars, with a point before the cents: 5, 2.50 or 1,234.50".to_owned())
 }
 
 fn parse_percent(text: &str) -> Result<WrittenAmount, String> {
@@ -257,10 +257,13 @@ fn decide(
     let is_counted = budget.scope != Scope::Session && budget.unit != Unit::Percent;
     if is_counted && before.as_ref().is_some_and(|before| before.used == 0) {
         let (scope, value) = (budget.scope.name(), &request.value);
-        writeln!(
-            io.err,
-            "fusebox: nothing has been counted for {scope} {value} in this window: check the spelling"
-        )?;
+        let said = match target.value {
+            Some(_) => {
+                format!("nothing has been counted for {scope} {value} in this window: check the spelling")
+            }
+            None => format!("{scope} {value} has used nothing in this window yet"),
+        };
+        writeln!(io.err, "fusebox: {said}")?;
     }
     if target.json {
         let (before, after) =

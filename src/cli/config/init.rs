@@ -23,7 +23,9 @@ const PROJECT_FILE: &str = include_str!("starter_project.toml");
 #[command(
     after_help = "Your own file adds a budget that warns at $20 a day; the project's file changes nothing as written. An \
 existing file is never overwritten without --force, which keeps it \
-as a backup beside the new one. Examples:
+as a backup beside the new one.
+
+Examples:
   fusebox config init
   fusebox config init --project --dry-run"
 )]

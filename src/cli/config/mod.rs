@@ -1,10 +1,14 @@
 //! `fusebox config`: writes a starter file, and checks and shows the configuration.
 
 mod init;
+mod price_warnings;
 mod show;
+
+use std::io::Write;
 
 use serde::Serialize;
 
+use self::price_warnings::price_warnings;
 use super::Io;
 use super::render::{self, table};
 use crate::agents;
@@ -13,7 +17,9 @@ use crate::platform::Env;
 
 /// Write, check and show the configuration.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The configuration is that of the project in the working folder. Examples:
+#[command(after_help = "The configuration is that of the project in the working folder.
+
+Examples:
   fusebox config init
   fusebox config check
   fusebox config show")]
@@ -27,7 +33,9 @@ enum Command {
     /// Write a starting configuration file: all settings with their defaults, explained.
     Init(init::InitArgs),
     /// Check the configuration; exit code 2 if something in it is refused.
-    #[command(after_help = "Also lists the files that are read and the folders in use. Example:
+    #[command(after_help = "Also lists the files that are read and the folders in use.
+
+Example:
   fusebox config check --json | jq '.places[] | select(.exists)'")]
     Check {
         /// Write JSON.
@@ -35,7 +43,9 @@ enum Command {
         json: bool,
     },
     /// Print the configuration in force as TOML, each value with its source; exit code 2 if something in it is refused.
-    #[command(after_help = "The output can be used as a configuration file. Example:
+    #[command(after_help = "The output can be used as a configuration file.
+
+Example:
   fusebox config show --json | jq '.values[] | select(.source.kind == \"user\")'")]
     Show {
         /// Write JSON.
@@ -67,7 +77,8 @@ struct CheckJson {
     places: Vec<PathInfo>,
 }
 
-fn check(loaded: LoadedConfig, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+fn check(mut loaded: LoadedConfig, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    loaded.warnings.extend(price_warnings(&loaded, env.now));
     let places = config::paths(env, &agents::project_dir(env, &env.cwd));
     let code = exit_code(&loaded);
     if json {
@@ -77,21 +88,25 @@ fn check(loaded: LoadedConfig, json: bool, env: &Env, io: &mut Io) -> anyhow::Re
         return Ok(code);
     }
     let verdict = match (loaded.is_usable(), code) {
-        (true, 0) if !loaded.warnings.is_empty() => {
-            "The configuration is valid, but part of it has no effect."
-        }
+        (true, 0) if !loaded.warnings.is_empty() => "The configuration is valid, with warnings.",
         (true, 0) => "The configuration is valid.",
         (true, _) => "The configuration is valid; settings that the project may not change were ignored.",
         (false, _) => "The configuration cannot be used.",
     };
-    writeln!(io.out, "{verdict}\n")?;
+    writeln!(io.out, "{verdict}")?;
+    print_problems(&loaded, io.out)?;
+    writeln!(io.out)?;
     let mut rows = table::new_table(&["WHAT", "WHERE", ""], &[]);
     for PathInfo { what, shown, exists, .. } in &places {
-        rows.add_row([what.replace('_', " "), shown.clone(), if *exists { "" } else { "missing" }.into()]);
+        let note = match exists {
+            true => "",
+            false if what.ends_with("_folder") => "not created yet",
+            false => "not there (optional)",
+        };
+        rows.add_row([&what.replace('_', " "), shown, note]);
     }
     rows.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
     write!(io.out, "{}", table::to_trimmed_text(&rows))?;
-    print_problems(&loaded, io)?;
     Ok(code)
 }
 
@@ -106,7 +121,7 @@ fn show(loaded: &LoadedConfig, json: bool, io: &mut Io) -> anyhow::Result<u8> {
     } else {
         write!(io.out, "{}", show::as_toml(&loaded.values))?;
     }
-    print_problems(loaded, io)?;
+    print_problems(loaded, io.err)?;
     Ok(exit_code(loaded))
 }
 
@@ -115,19 +130,19 @@ fn exit_code(loaded: &LoadedConfig) -> u8 {
 }
 
 /// Prints notes, warnings and problems, and what applies until the problems are fixed.
-fn print_problems(loaded: &LoadedConfig, io: &mut Io) -> anyhow::Result<()> {
+fn print_problems(loaded: &LoadedConfig, out: &mut dyn Write) -> anyhow::Result<()> {
     for note in &loaded.notes {
-        writeln!(io.err, "note: {note}")?;
+        writeln!(out, "note: {note}")?;
     }
     for warning in &loaded.warnings {
-        writeln!(io.err, "warning: {warning}")?;
+        writeln!(out, "warning: {warning}")?;
     }
     for problem in &loaded.problems {
-        writeln!(io.err, "{problem}")?;
+        writeln!(out, "{problem}")?;
     }
     if !loaded.is_usable() {
         writeln!(
-            io.err,
+            out,
             "Until this is fixed, hooks use the last good configuration or, without one, the valid settings of this one."
         )?;
     }

@@ -1,16 +1,14 @@
 //! `fusebox cost estimate`: what a text would cost as a prompt.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use serde::Serialize;
 
-use super::super::Io;
-use super::super::render::{self, table};
-use super::usd_or_more;
-use crate::app::import;
+use super::super::render::{self, counted_many, table, usd_or_more};
+use super::super::{Io, select, values};
 use crate::app::messages::amounts::grouped;
 use crate::domain::message::CHARS_PER_TOKEN;
 use crate::domain::money::Terms;
@@ -21,8 +19,8 @@ use crate::platform::Env;
 /// Estimate what a text would cost as a prompt, for several models.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Four characters count as a token, and the answer as being as long as the prompt. A prompt of more than 10,000 \
-tokens gets a warning. A + marks the price of a model that is not known exactly.
+    after_help = "Assumes four characters per token, and an answer as long as the prompt. A prompt of more than 10,000 tokens gets a \
+warning. A + marks the price of a model that is not in the price list.
 
 Examples:
   fusebox cost estimate prompt.md
@@ -32,8 +30,8 @@ pub struct EstimateArgs {
     /// The text; - for standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The models.
-    #[arg(long = "model", value_name = "MODEL", num_args = 1.., default_values = DEFAULT_MODELS)]
+    /// A model. May be repeated.
+    #[arg(long = "model", value_name = "MODEL", value_parser = values::model, default_values = DEFAULT_MODELS)]
     models: Vec<String>,
     /// Write JSON.
     #[arg(long)]
@@ -67,20 +65,18 @@ struct ModelJson {
 /// Runs the command.
 ///
 /// # Errors
-/// The file cannot be read.
+/// The configuration cannot be used, or the file cannot be read.
 pub fn run(args: &EstimateArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    let prices = select::configuration(env)?.prices;
     let characters = if args.file == Path::new("-") {
         count_characters(std::io::stdin().lock()).context("standard input cannot be read")
     } else {
-        let shown = args.file.display();
         let file = File::open(&args.file).and_then(count_characters);
-        file.with_context(|| {
-            format!("{shown} cannot be read: name a file with the prompt, or - for standard input")
-        })
+        file.map_err(|error| unreadable(&args.file, &error))
     }?;
-    let tokens = characters / CHARS_PER_TOKEN;
+    // No text is free.
+    let tokens = (characters / CHARS_PER_TOKEN).max(characters.min(1));
     let usage = Usage { input: tokens, output: tokens, ..Usage::default() }.capped();
-    let prices = import::prices(env);
     let of = |model: &String| {
         let rates = prices.quote(model, env.now, usage.context(), Terms::default());
         let cost_nanos = rates.cost(usage, 0);
@@ -110,14 +106,26 @@ pub fn run(args: &EstimateArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 }
 
 fn show(estimate: &EstimateJson, io: &mut Io) -> anyhow::Result<()> {
-    let (characters, tokens) = (grouped(estimate.characters), grouped(estimate.input_tokens));
-    io.line(&format!("{characters} characters, about {tokens} tokens, and as many in the answer:"))?;
+    let characters = counted_many(estimate.characters, "character");
+    let tokens = counted_many(estimate.input_tokens, "token");
+    io.line(&format!("{characters}, about {tokens}, and as many in the answer:"))?;
     let mut rows = table::new_table(&["MODEL", "COST"], &["COST"]);
     for model in &estimate.models {
         rows.add_row([model.model.clone(), usd_or_more(model.cost_nanos, model.price_estimated)]);
     }
     write!(io.out, "{}", table::to_trimmed_text(&rows))?;
     Ok(())
+}
+
+/// Why a file cannot be read, and what to do.
+fn unreadable(file: &Path, error: &std::io::Error) -> anyhow::Error {
+    let why = match error.kind() {
+        ErrorKind::NotFound => "no such file".to_owned(),
+        ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        ErrorKind::IsADirectory => "this is a folder".to_owned(),
+        _ => error.to_string(),
+    };
+    anyhow!("{}: {why}. Name a file with the prompt, or - for standard input", file.display())
 }
 
 /// The characters of a text in UTF-8: all bytes but those that continue a character.
@@ -130,7 +138,7 @@ fn count_characters(mut text: impl Read) -> std::io::Result<u64> {
             Ok(bytes) => {
                 characters += buffer[..bytes].iter().filter(|byte| **byte & 0xC0 != 0x80).count() as u64;
             }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }

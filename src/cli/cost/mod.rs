@@ -5,14 +5,16 @@ mod record;
 mod show;
 
 use super::Io;
-use crate::app::messages::amounts::dollars;
 use crate::platform::Env;
 
 /// Estimate, record and show costs.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(after_help = "For ordinary reports use `fusebox report`. `platforms` and `summary` use UTC days.
+
+Examples:
   fusebox cost estimate prompt.md
-  fusebox cost record --task t1 --platform p --model m --input 1200 --output 300
+  fusebox cost record --task t1 --platform openai --model gpt-4o \\
+    --input 1200 --output 300
   fusebox cost chain release
   fusebox cost platforms --since 2026-11-01
   fusebox cost summary")]
@@ -25,7 +27,7 @@ pub struct CostArgs {
 enum Command {
     /// Estimate what a text would cost as a prompt, for several models.
     Estimate(estimate::EstimateArgs),
-    /// Record a call of another platform.
+    /// Record a model call made outside Claude Code.
     Record(record::RecordArgs),
     /// Show the cost of one task.
     Task(show::TaskArgs),
@@ -33,7 +35,7 @@ enum Command {
     Chain(show::ChainArgs),
     /// Show the cost of each platform.
     Platforms(show::PlatformsArgs),
-    /// Show the tasks, tokens and cost of each platform on one day.
+    /// Show the records, tokens and cost of each platform on one day.
     Summary(show::SummaryArgs),
 }
 
@@ -50,9 +52,4 @@ pub fn run(args: &CostArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Command::Platforms(args) => show::platforms(args, env, io),
         Command::Summary(args) => show::summary(args, env, io),
     }
-}
-
-/// Dollars for people, with a `+` if a price in them is estimated.
-pub fn usd_or_more(nanos: u64, is_estimated: bool) -> String {
-    dollars(nanos) + if is_estimated { "+" } else { "" }
 }

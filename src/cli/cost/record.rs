@@ -1,65 +1,56 @@
-//! `fusebox cost record`: records a call of another platform.
+//! `fusebox cost record`: records a model call made outside Claude Code.
 
-use super::super::{Io, UsageError, render};
-use super::usd_or_more;
+use super::super::render::{self, counted_many, usd, usd_or_more};
+use super::super::{Io, UsageError, select, values};
 use crate::app::import;
 use crate::app::messages::amounts::grouped;
-use crate::ledger::Call;
+use crate::domain::money::MAX_COST;
+use crate::ledger::{Call, CallRefused};
 use crate::platform::Env;
 
-/// Record a call of another platform.
+/// Record a model call made outside Claude Code.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Recording a task again replaces its record, so a script may repeat the command. The call is priced now, and keeps \
 that price.
 
 Examples:
-  fusebox cost record --task t1 --platform p --model m --input 1200 --output 300
-  fusebox cost record --task t2 --platform p --model m --input 9 --output 2"
+  fusebox cost record --task t1 --platform openai --model gpt-4o \\
+    --input 1200 --output 300
+  fusebox cost record --task t2 --platform openai --model gpt-4o \\
+    --input 1k --output 200 --chain release"
 )]
 pub struct RecordArgs {
     /// The task, which identifies the record.
-    #[arg(long, value_name = "ID", value_parser = parse_name)]
+    #[arg(long, value_name = "ID", value_parser = values::name)]
     task: String,
-    /// Where the call was made.
-    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    /// Where the call was made, such as openai.
+    #[arg(long, value_name = "NAME", value_parser = values::platform)]
     platform: String,
     /// The model.
-    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    #[arg(long, value_name = "NAME", value_parser = values::model)]
     model: String,
     /// Tokens that the model read.
-    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u64).range(..=MAX_TOKENS))]
+    #[arg(long, value_name = "TOKENS", value_parser = values::tokens)]
     input: u64,
     /// Tokens that the model wrote.
-    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u64).range(..=MAX_TOKENS))]
+    #[arg(long, value_name = "TOKENS", value_parser = values::tokens)]
     output: u64,
     /// The chain of tasks that the task is part of.
-    #[arg(long, value_name = "ID", value_parser = parse_name)]
+    #[arg(long, value_name = "ID", value_parser = values::name)]
     chain: Option<String>,
     /// Write JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// The most tokens that are believed of one call.
-const MAX_TOKENS: u64 = 1 << 40;
-
-/// The longest name, in bytes.
-const MAX_NAME: usize = 256;
-
-fn parse_name(text: &str) -> Result<String, String> {
-    let name = text.trim();
-    if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
-        return Err(format!("use 1 to {MAX_NAME} characters, without control characters"));
-    }
-    Ok(name.to_owned())
-}
-
 /// Runs the command.
 ///
 /// # Errors
-/// The task is the key of a message, or the ledger cannot be written.
+/// The task is the key of a message, the call would cost too much to be recorded, or the configuration or the ledger cannot
+/// be used.
 pub fn run(args: &RecordArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    let prices = select::configuration(env)?.prices;
     let opened = import::open_ledger(env)?;
     if let Some(aside) = &opened.set_aside {
         let aside = aside.display();
@@ -78,18 +69,24 @@ pub fn run(args: &RecordArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         output: *output,
         chain: chain.clone(),
     };
-    let Some(record) = ledger.record_call(&call, &import::prices(env), env.now)? else {
-        return Err(UsageError(format!(
-            "{task} is the record of a message in a transcript: choose another --task. Nothing was recorded"
-        ))
-        .into());
-    };
+    let record = ledger.record_call(&call, &prices, env.now)?.map_err(|refused| {
+        let why = match refused {
+            CallRefused::KeyOfMessage => {
+                format!("{task} is the record of a message in a transcript: choose another --task")
+            }
+            CallRefused::TooDear => {
+                let most = usd(MAX_COST);
+                format!("a call must cost less than {most}: check --input, --output and --model")
+            }
+        };
+        UsageError(format!("{why}. Nothing was recorded"))
+    })?;
     if args.json {
         render::json(io.out, &record)?;
     } else {
-        let (input, output) = (grouped(record.input_tokens), grouped(record.output_tokens));
+        let (input, output) = (counted_many(record.input_tokens, "token"), grouped(record.output_tokens));
         let cost = usd_or_more(record.cost_nanos, record.price_estimated);
-        io.line(&format!("Recorded {task} on {platform}: {input} tokens in, {output} out, {cost}"))?;
+        io.line(&format!("Recorded {task} on {platform}: {input} in, {output} out, {cost}"))?;
     }
     Ok(0)
 }

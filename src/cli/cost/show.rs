@@ -2,13 +2,12 @@
 
 use serde::Serialize;
 
-use super::super::alerts::parse_time;
-use super::super::render::{self, table};
-use super::super::{Io, UsageError, import};
-use super::usd_or_more;
+use super::super::render::{self, counted_many, table, usd_or_more};
+use super::super::{Io, UsageError, import, values};
 use crate::app;
 use crate::app::messages::amounts::grouped;
 use crate::domain::time::Timestamp;
+use crate::ledger::import::Imported;
 use crate::ledger::{CostTotals, PlatformTotals, TaskRecord};
 use crate::platform::Env;
 
@@ -45,41 +44,37 @@ pub struct ChainArgs {
 
 /// Show the cost of each platform.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "What is new in the history is imported first. A + marks a sum with estimated prices. Examples:
+#[command(after_help = "What is new in the history is imported first. A + marks a sum with estimates.
+
+Examples:
   fusebox cost platforms
-  fusebox cost platforms --since 2026-11-01 --json"
-)]
+  fusebox cost platforms --since 2026-11-01 --json")]
 pub struct PlatformsArgs {
     /// Only from this time on: a date (its start in UTC), or an RFC 3339 time.
-    #[arg(long, value_name = "DATE", value_parser = parse_time)]
+    #[arg(long, value_name = "DATE", value_parser = values::time)]
     since: Option<Timestamp>,
     /// Write JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// Show the tasks, tokens and cost of each platform on one day.
+/// Show the records, tokens and cost of each platform on one day.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "What is new in the history is imported first. A task is a recorded call, or a message of a transcript. Days are \
-UTC. A + marks a sum with estimated prices. Examples:
+    after_help = "What is new in the history is imported first. A record is a recorded call, or a message of a transcript. Days are \
+UTC. A + marks a sum with estimates.
+
+Examples:
   fusebox cost summary
   fusebox cost summary --date 2026-11-22 --json"
 )]
 pub struct SummaryArgs {
     /// The day; today if it is left out.
-    #[arg(long, value_name = "DATE", value_parser = parse_date)]
+    #[arg(long, value_name = "DATE", value_parser = values::day_start)]
     date: Option<Timestamp>,
     /// Write JSON.
     #[arg(long)]
     json: bool,
-}
-
-/// The start of a day.
-fn parse_date(text: &str) -> Result<Timestamp, String> {
-    let start = Timestamp::parse(&format!("{text}T00:00:00Z"));
-    start.ok_or_else(|| "use a date such as 2026-11-22".to_owned())
 }
 
 #[derive(Serialize)]
@@ -158,12 +153,11 @@ pub fn chain(args: &ChainArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 
 fn show_records(what: &str, totals: &CostTotals, records: &[TaskRecord], io: &mut Io) -> anyhow::Result<u8> {
     let cost = usd_or_more(totals.cost_nanos, totals.is_estimated());
-    io.line(&format!("{what}: {} tokens, {cost}", grouped(totals.tokens)))?;
+    io.line(&format!("{what}: {}, {cost}", counted_many(totals.tokens, "token")))?;
     let numbers = ["INPUT", "OUTPUT", "COST"];
     let header = ["TIME", "TASK", "PLATFORM", "MODEL", "INPUT", "OUTPUT", "COST"];
-    let mut rows = table::new_table(&header, &numbers);
-    for record in records {
-        rows.add_row([
+    let cells = |record: &TaskRecord| {
+        vec![
             record.timestamp.clone(),
             table::truncate(&record.task_id, 32),
             record.platform.clone(),
@@ -171,18 +165,19 @@ fn show_records(what: &str, totals: &CostTotals, records: &[TaskRecord], io: &mu
             grouped(record.input_tokens),
             grouped(record.output_tokens),
             usd_or_more(record.cost_nanos, record.price_estimated),
-        ]);
-    }
-    write!(io.out, "{}", table::to_trimmed_text(&rows))?;
+        ]
+    };
+    let rows: Vec<Vec<String>> = records.iter().map(cells).collect();
+    write!(io.out, "{}", table::table_or_lines(&header, &numbers, &rows, 2))?;
     Ok(0)
 }
 
 /// Runs `cost platforms`.
 ///
 /// # Errors
-/// The ledger cannot be used.
+/// The configuration or the ledger cannot be used.
 pub fn platforms(args: &PlatformsArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
-    import::import(env, &[], io)?;
+    let imported = import::import_for("these sums", env, io)?;
     let platforms = app::import::read_ledger(env)?.platforms(args.since, None)?;
     let total = sum(&platforms);
     if args.json {
@@ -190,15 +185,18 @@ pub fn platforms(args: &PlatformsArgs, env: &Env, io: &mut Io) -> anyhow::Result
         render::json(io.out, &PlatformsJson { since, platforms, total })?;
         return Ok(0);
     }
+    if platforms.is_empty() {
+        return say_empty(&imported, io);
+    }
     show_platforms(&platforms, &total, io)
 }
 
 /// Runs `cost summary`.
 ///
 /// # Errors
-/// The ledger cannot be used.
+/// The configuration or the ledger cannot be used.
 pub fn summary(args: &SummaryArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
-    import::import(env, &[], io)?;
+    let imported = import::import_for("these sums", env, io)?;
     let start = args.date.unwrap_or(Timestamp(env.now.0.div_euclid(DAY_MS) * DAY_MS));
     let platforms = app::import::read_ledger(env)?.platforms(Some(start), Some(start.plus_millis(DAY_MS)))?;
     let (total, date) = (sum(&platforms), start.utc().format("%Y-%m-%d").to_string());
@@ -207,7 +205,19 @@ pub fn summary(args: &SummaryArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8>
         return Ok(0);
     }
     io.line(&format!("{date} (UTC)"))?;
+    if platforms.is_empty() {
+        return say_empty(&imported, io);
+    }
     show_platforms(&platforms, &total, io)
+}
+
+/// Says that there is nothing to show, and why.
+fn say_empty(imported: &Imported, io: &mut Io) -> anyhow::Result<u8> {
+    io.line(&match imported.records {
+        0 => import::nothing_found(imported),
+        _ => "Nothing was used in that time.".to_owned(),
+    })?;
+    Ok(0)
 }
 
 fn sum(platforms: &[PlatformTotals]) -> CostTotals {
@@ -215,11 +225,7 @@ fn sum(platforms: &[PlatformTotals]) -> CostTotals {
 }
 
 fn show_platforms(platforms: &[PlatformTotals], total: &CostTotals, io: &mut Io) -> anyhow::Result<u8> {
-    if platforms.is_empty() {
-        io.line("No records.")?;
-        return Ok(0);
-    }
-    let header = ["PLATFORM", "TASKS", "TOKENS", "COST"];
+    let header = ["PLATFORM", "RECORDS", "TOKENS", "COST"];
     let mut rows = table::new_table(&header, &header[1..]);
     let all = platforms.iter().map(|platform| (platform.platform.as_str(), &platform.totals));
     for (name, totals) in all.chain([("total", total)]) {

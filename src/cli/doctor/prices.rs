@@ -37,7 +37,9 @@ fn unpriced(models: &[UnpricedModel]) -> Option<Finding> {
         counted(models.len(), "model"),
         named.join(", ")
     );
-    let fix =
-        "`fusebox prices check` shows what was charged; set their rates in [prices] of your configuration";
+    let whose = if models.len() == 1 { "its" } else { "their" };
+    let fix = format!(
+        "`fusebox prices check` shows what was charged; set {whose} rates in [prices] of your configuration"
+    );
     (!models.is_empty()).then(|| Finding::warning(found, fix))
 }

@@ -69,8 +69,9 @@ fn unreported(survey: &Survey) -> Vec<Finding> {
     let stray: Vec<PathBuf> =
         active_transcripts(survey).into_iter().filter(|path| !is_known(&session_of(path))).collect();
     let Some(first) = stray.first() else { return Vec::new() };
+    let were = if stray.len() == 1 { "was" } else { "were" };
     let found = format!(
-        "no hook has reported {}, such as {}",
+        "{} {were} never reported by a hook, such as {}",
         counted(stray.len(), "active session"),
         first.display()
     );

@@ -3,11 +3,13 @@
 use serde::Serialize;
 
 use crate::app;
-use crate::app::messages::amounts::{dollars, grouped};
+use crate::app::messages::amounts::grouped;
 use crate::app::price_check::{UnpricedModel, merged, unpriced_in_store};
-use crate::cli::render::{self, counted, table};
+use crate::cli::render::{self, counted, counted_many, table};
 use crate::cli::{Io, import, select};
+use crate::domain::budget::Scope;
 use crate::domain::money::usd;
+use crate::domain::time::Timestamp;
 use crate::ledger::{EstimatedModel, PriceCheck};
 use crate::platform::Env;
 
@@ -53,17 +55,21 @@ pub fn run(json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     import::import_new("this check", env, io)?;
     let mut opened = select::open_current(env, io.err)?;
     let prices = opened.config.prices;
-    let ledger = match app::import::known_ledger(env)? {
-        Some(ledger) => ledger.check_prices(&prices)?,
-        None => PriceCheck::default(),
+    let (ledger, is_unused) = match app::import::known_ledger(env)? {
+        Some(ledger) => (ledger.check_prices(&prices)?, ledger.models()?.is_empty()),
+        None => (PriceCheck::default(), true),
     };
     let in_store = opened.store.call(|store| unpriced_in_store(store, &prices, env.now))?;
+    let is_unused =
+        is_unused && opened.store.call(|store| store.values(Scope::Model, Timestamp(i64::MIN)))?.is_empty();
     let unpriced = merged(ledger.unpriced.into_iter().map(UnpricedModel::from).collect(), in_store);
     let code = if unpriced.is_empty() { 0 } else { UNPRICED };
     if json {
         let models = unpriced.into_iter().map(UnpricedJson::from).collect();
         let priced_since = ledger.priced_since.into_iter().map(PricedSinceJson::from).collect();
         render::json(io.out, &CheckJson { models, priced_since })?;
+    } else if is_unused {
+        io.line("No model has been used yet.")?;
     } else {
         show(&unpriced, &ledger.priced_since, io)?;
     }
@@ -75,19 +81,19 @@ fn show(unpriced: &[UnpricedModel], priced_since: &[EstimatedModel], io: &mut Io
         io.line("Every model seen has an exact price.")?;
     } else {
         const HEADER: [&str; 6] = ["MODEL", "REQUESTS", "TOKENS", "ESTIMATED", "PRICED AS", "SEEN IN"];
-        let mut rows = table::new_table(&HEADER, &["REQUESTS", "TOKENS", "ESTIMATED"]);
-        for model in unpriced {
-            rows.add_row([
-                model.model.as_str(),
-                &grouped(model.requests),
-                &grouped(model.tokens),
-                &dollars(model.estimated_nanos),
-                model.like.unwrap_or("(none)"),
-                model.seen_in.name(),
-            ]);
-        }
-        rows.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
-        write!(io.out, "{}", table::to_trimmed_text(&rows))?;
+        let cells = |model: &UnpricedModel| {
+            vec![
+                model.model.clone(),
+                grouped(model.requests),
+                grouped(model.tokens),
+                render::usd(model.estimated_nanos),
+                model.like.unwrap_or("(none)").to_owned(),
+                model.seen_in.name().to_owned(),
+            ]
+        };
+        let rows: Vec<Vec<String>> = unpriced.iter().map(cells).collect();
+        let right = ["REQUESTS", "TOKENS", "ESTIMATED"];
+        write!(io.out, "{}", table::table_or_lines(&HEADER, &right, &rows, 1))?;
         io.line("")?;
         let (verb, whose) = if unpriced.len() == 1 { ("has", "its") } else { ("have", "their") };
         io.line(&format!(
@@ -100,8 +106,8 @@ fn show(unpriced: &[UnpricedModel], priced_since: &[EstimatedModel], io: &mut Io
         io.line(&format!(
             "{model} has an exact price now, but {} of it ({}) in the ledger {} charged as estimates: \
              `fusebox prices reprice` prices them again.",
-            counted(usize::try_from(*records).unwrap_or(usize::MAX), "record"),
-            dollars(*estimated_nanos),
+            counted_many(*records, "record"),
+            render::usd(*estimated_nanos),
             if *records == 1 { "was" } else { "were" },
         ))?;
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use self::row::{PriceRow, dollars};
 use super::render::{self, table};
-use super::{Io, UsageError, alerts, select};
+use super::{Io, UsageError, select, values};
 use crate::app::messages::amounts::grouped;
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
@@ -32,11 +32,11 @@ pub struct PricesArgs {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// List the models with a price and what they cost now.
-    #[command(
-        after_help = "Dollars per million tokens, with the rates and discounts of your configuration. Examples:
+    #[command(after_help = "Dollars per million tokens, with the rates and discounts of your configuration.
+
+Examples:
   fusebox prices list --vendor openai
-  fusebox prices list --json | jq '.[] | select(.input == 0) | .model'"
-    )]
+  fusebox prices list --json | jq '.[] | select(.input == 0) | .model'")]
     List {
         /// Only the models of this vendor, such as `anthropic`.
         #[arg(long, value_name = "VENDOR")]
@@ -47,18 +47,20 @@ enum Command {
     },
     /// Show what a model costs, under any of its names: each kind of tokens, each length of prompt, and fast mode.
     #[command(
-        after_help = "Dollars per million tokens, with the rates and discounts of your configuration. \
-A model without a price costs what the dearest model of its family costs. Examples:
+        after_help = "Dollars per million tokens, with the rates and discounts of your configuration. A model that is not in the \
+price list is charged as the most expensive of its family or, if its family is unknown, as the most expensive Claude model.
+
+Examples:
   fusebox prices show us.anthropic.claude-opus-4-5-20251101-v1:0
   fusebox prices show claude-sonnet-5-5 --at 2026-10-06
   fusebox prices show claude-haiku-5-5 --json | jq '.prices[].input'"
     )]
     Show {
-        /// The name of the model.
-        #[arg(value_name = "MODEL")]
+        /// The name of the model: as in responses, or the short one in tables.
+        #[arg(value_name = "MODEL", value_parser = values::model)]
         model: String,
         /// At this time: a date (its start in UTC), or an RFC 3339 time. Default: now.
-        #[arg(long, value_name = "TIME", value_parser = alerts::parse_time)]
+        #[arg(long, value_name = "TIME", value_parser = values::time)]
         at: Option<Timestamp>,
         /// Write JSON.
         #[arg(long)]
@@ -113,12 +115,12 @@ fn list(
     now: Timestamp,
     io: &mut Io,
 ) -> anyhow::Result<u8> {
-    let is_meant = |name: &str| vendor.is_none_or(|vendor| vendor == name);
+    let is_meant = |name: &str| vendor.is_none_or(|vendor| name.eq_ignore_ascii_case(vendor));
     let mut listed: Vec<ListedJson> = Vec::new();
     for model in Model::all() {
         let label = model.label();
         if is_meant(label.vendor) {
-            let rows = PriceRow::of_model(prices, model, now).into_iter();
+            let rows = PriceRow::of_model(prices, model, label.model, now).into_iter();
             listed.extend(rows.map(|row| ListedJson { vendor: label.vendor, model: label.model, row }));
         }
     }
@@ -132,12 +134,12 @@ fn list(
         render::json(io.out, &listed)?;
         return Ok(0);
     }
-    let mut rows = table::new_table(&[&["VENDOR", "MODEL"], &row::HEADER[..]].concat(), &row::RIGHT);
-    for ListedJson { vendor, model, row } in &listed {
-        rows.add_row([vec![(*vendor).to_owned(), (*model).to_owned()], row.cells()].concat());
-    }
-    rows.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
-    write!(io.out, "{}", table::to_trimmed_text(&rows))?;
+    let cells = |listed: &ListedJson| {
+        [vec![listed.vendor.to_owned(), listed.model.to_owned()], listed.row.cells()].concat()
+    };
+    let rows: Vec<Vec<String>> = listed.iter().map(cells).collect();
+    let header = [&["VENDOR", "MODEL"], &row::HEADER[..]].concat();
+    write!(io.out, "{}", table::table_or_lines(&header, &row::RIGHT, &rows, 2))?;
     let models = Model::all().filter(|model| is_meant(model.label().vendor)).count();
     io.line("")?;
     io.line(&format!(
@@ -172,12 +174,12 @@ fn show(prices: &Prices, written: &str, at: Timestamp, json: bool, io: &mut Io) 
     let known = Model::find(&canonical);
     let label = known.map(Model::label);
     let (like, rows) = match known {
-        Some(model) => (None, PriceRow::of_model(prices, model, at)),
+        Some(model) => (None, PriceRow::of_model(prices, model, written, at)),
         None => (dearest_like(&canonical, at, 0, false).0, vec![PriceRow::of_name(prices, written, at)]),
     };
     let like = like.map(|model| model.label().model);
     let source = match label {
-        Some(label) if !label.source.is_empty() => format!("Fusebox's own row: {}", label.source),
+        Some(label) if !label.source.is_empty() => format!("added by Fusebox from {}", label.source),
         _ => origin().to_owned(),
     };
     let shown = ModelJson {
@@ -196,23 +198,24 @@ fn show(prices: &Prices, written: &str, at: Timestamp, json: bool, io: &mut Io) 
         return Ok(0);
     }
     let means = match (label, shown.like) {
-        (Some(label), _) => format!("{written}: {} of {}", label.model, label.vendor),
-        (None, Some(like)) if shown.exact => {
-            format!("{written}: not in the price list, but all rates are configured (not those of {like})")
+        (Some(label), _) if label.model == written => format!("{written} ({})", label.vendor),
+        (Some(label), _) => format!("{written}: {} ({})", label.model, label.vendor),
+        (None, Some(_)) if shown.exact => {
+            format!("{written} is not in the price list; your configuration sets all its rates")
         }
         (None, Some(like)) => {
-            format!("{written}: no exact price is known; estimated as {like}, the dearest of its family")
+            let why = match name::family(like) == name::family(&canonical) {
+                true => "the most expensive model of its family",
+                false => "the most expensive Claude model",
+            };
+            format!("{written} is not in the price list; charged as {like}, {why}")
         }
-        (None, None) => format!("{written}: no price is known"),
+        (None, None) => format!("{written} is not in the price list"),
     };
     io.line(&means)?;
     io.line("")?;
-    let mut rows = table::new_table(&row::HEADER, &row::RIGHT);
-    for row in &shown.prices {
-        rows.add_row(row.cells());
-    }
-    rows.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
-    write!(io.out, "{}", table::to_trimmed_text(&rows))?;
+    let rows: Vec<Vec<String>> = shown.prices.iter().map(PriceRow::cells).collect();
+    write!(io.out, "{}", table::table_or_lines(&row::HEADER, &row::RIGHT, &rows, 2))?;
     io.line("")?;
     let configured = if shown.configured { ", changed by [prices] of your configuration" } else { "" };
     io.line(&format!(
@@ -231,7 +234,11 @@ fn show(prices: &Prices, written: &str, at: Timestamp, json: bool, io: &mut Io) 
     Ok(0)
 }
 
-/// `any`, or `over 200,000`: the prompts that a price is for.
-fn prompts(above: u64) -> String {
-    if above == 0 { "any".into() } else { format!("over {}", grouped(above)) }
+/// `any`, `up to 200,000` or `over 200,000`: the prompts that a price is for.
+fn prompts(above: u64, next: Option<u64>) -> String {
+    match (above, next) {
+        (0, None) => "any".into(),
+        (0, Some(next)) => format!("up to {}", grouped(next)),
+        _ => format!("over {}", grouped(above)),
+    }
 }

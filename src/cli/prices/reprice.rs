@@ -3,11 +3,9 @@
 use serde::Serialize;
 
 use crate::app;
-use crate::app::messages::amounts::{dollars, grouped};
-use crate::cli::alerts::parse_time;
-use crate::cli::cost::usd_or_more;
-use crate::cli::render::{self, table};
-use crate::cli::{Io, UsageError, confirm, import, person_only, select};
+use crate::app::messages::amounts::grouped;
+use crate::cli::render::{self, counted_many, table, usd_or_more};
+use crate::cli::{Io, UsageError, confirm, import, person_only, select, values};
 use crate::domain::money::usd;
 use crate::domain::time::Timestamp;
 use crate::ledger::{LedgerDatabase, LedgerLock, RepriceFilter, RepricedModel};
@@ -27,9 +25,9 @@ Examples:
 )]
 pub struct RepriceArgs {
     /// Records from this time on: a date (its start in UTC), or an RFC 3339 time.
-    #[arg(long, value_name = "DATE", value_parser = parse_time)]
+    #[arg(long, value_name = "DATE", value_parser = values::time)]
     since: Option<Timestamp>,
-    /// Records of the models with such a name: `*` stands for any text, `?` for any character.
+    /// Records of the models with such a name, also a short one: `*` stands for any text, `?` for any character.
     #[arg(long, value_name = "GLOB")]
     model: Option<String>,
     /// Only show what would change.
@@ -93,32 +91,34 @@ pub fn run(args: &RepriceArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     }
     // Unlike an import, not with the last prices that could be read: all records would get them.
     let prices = select::configuration(env)?.prices;
-    import::import(env, &[], io)?;
+    import::import_for("the ledger", env, io)?;
     let _lock = LedgerLock::wait(&app::import::ledger_dir(env)?, || ())?;
     let mut ledger = app::import::open_ledger(env)?.database;
     let filter = RepriceFilter { since: args.since, model: args.model.clone() };
     check_model(&filter, &ledger)?;
     let mut models = ledger.to_reprice(&filter, &prices)?;
     let planned = total(&models);
+    let mut was_shown = false;
     if planned.changed > 0 && !args.dry_run {
         if !args.yes {
             write!(io.err, "{}", changes(&models))?;
             let question = format!(
-                "Give {} other prices in {} ({})?",
-                records(planned.changed),
+                "Reprice {} in {} ({})?",
+                counted_many(planned.changed, "record"),
                 ledger.path().display(),
                 difference(&planned)
             );
             if !confirm::ask(&question, io)? {
                 return refuse("not confirmed");
             }
+            was_shown = true;
         }
         models = ledger.reprice(&filter, &prices)?;
     }
     if args.json {
         render::json(io.out, &json(args, &models))?;
     } else {
-        show(args, &models, io)?;
+        show(args, &models, was_shown, io)?;
     }
     Ok(0)
 }
@@ -141,21 +141,25 @@ fn check_model(filter: &RepriceFilter, ledger: &LedgerDatabase) -> anyhow::Resul
         .into())
 }
 
-fn show(args: &RepriceArgs, models: &[RepricedModel], io: &mut Io) -> anyhow::Result<()> {
+/// `was_shown`: a person has just seen the table.
+fn show(args: &RepriceArgs, models: &[RepricedModel], was_shown: bool, io: &mut Io) -> anyhow::Result<()> {
     let sum = total(models);
     if sum.changed == 0 {
         let text = match sum.records {
             0 => "There is no such record.".to_owned(),
             1 => "1 record: its price does not change.".to_owned(),
-            many => format!("{}: their prices do not change.", records(many)),
+            many => format!("{}: their prices do not change.", counted_many(many, "record")),
         };
         io.line(&text)?;
         return Ok(());
     }
-    write!(io.out, "{}", changes(models))?;
-    io.line("")?;
+    if !was_shown {
+        write!(io.out, "{}", changes(models))?;
+        io.line("")?;
+    }
     let done = if args.dry_run { "would get other prices" } else { "got other prices" };
-    let (changed, all, difference) = (grouped(sum.changed), records(sum.records), difference(&sum));
+    let (changed, all, difference) =
+        (grouped(sum.changed), counted_many(sum.records, "record"), difference(&sum));
     io.line(&format!("{changed} of {all} {done}: {difference}."))?;
     if args.dry_run {
         io.line("Nothing was changed.")?;
@@ -166,18 +170,17 @@ fn show(args: &RepriceArgs, models: &[RepricedModel], io: &mut Io) -> anyhow::Re
 /// A table of the models with records that change.
 fn changes(models: &[RepricedModel]) -> String {
     const HEADER: [&str; 5] = ["MODEL", "RECORDS", "CHANGED", "BEFORE", "AFTER"];
-    let mut rows = table::new_table(&HEADER, &HEADER[1..]);
-    for model in models.iter().filter(|model| model.changed > 0) {
-        rows.add_row([
+    let cells = |model: &RepricedModel| {
+        vec![
             model.model.clone(),
             grouped(model.records),
             grouped(model.changed),
-            dollars(model.before_nanos),
+            usd_or_more(model.before_nanos, model.was_estimated),
             usd_or_more(model.after_nanos, model.price_estimated),
-        ]);
-    }
-    rows.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
-    table::to_trimmed_text(&rows)
+        ]
+    };
+    let rows: Vec<Vec<String>> = models.iter().filter(|model| model.changed > 0).map(cells).collect();
+    table::table_or_lines(&HEADER, &HEADER[1..], &rows, 1)
 }
 
 fn json<'a>(args: &'a RepriceArgs, models: &'a [RepricedModel]) -> RepricedJson<'a> {
@@ -210,15 +213,15 @@ fn total(models: &[RepricedModel]) -> RepricedModel {
         before_nanos: sum.before_nanos.saturating_add(model.before_nanos),
         after_nanos: sum.after_nanos.saturating_add(model.after_nanos),
         price_estimated: sum.price_estimated || model.price_estimated,
+        was_estimated: sum.was_estimated || model.was_estimated,
     })
 }
 
 /// `$5.00 → $4.50+`.
 fn difference(sum: &RepricedModel) -> String {
-    format!("{} → {}", dollars(sum.before_nanos), usd_or_more(sum.after_nanos, sum.price_estimated))
-}
-
-fn records(count: u64) -> String {
-    let ending = if count == 1 { "" } else { "s" };
-    format!("{} record{ending}", grouped(count))
+    format!(
+        "{} → {}",
+        usd_or_more(sum.before_nanos, sum.was_estimated),
+        usd_or_more(sum.after_nanos, sum.price_estimated)
+    )
 }

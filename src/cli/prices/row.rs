@@ -6,19 +6,22 @@ use super::prompts;
 use crate::domain::money::{Rates, Terms};
 use crate::domain::time::Timestamp;
 use crate::prices::Prices;
-use crate::prices::table::Model;
+use crate::prices::table::{Model, Tier};
 
 /// The columns.
-pub const HEADER: [&str; 8] = ["PROMPT", "SPEED", "INPUT", "OUTPUT", "WRITE 5 M", "WRITE 1 H", "READ", ""];
+pub const HEADER: [&str; 8] = ["PROMPT", "SPEED", "INPUT", "OUTPUT", "WRITE 5min", "WRITE 1h", "READ", ""];
 
 /// Those with numbers.
-pub const RIGHT: [&str; 5] = ["INPUT", "OUTPUT", "WRITE 5 M", "WRITE 1 H", "READ"];
+pub const RIGHT: [&str; 5] = ["INPUT", "OUTPUT", "WRITE 5min", "WRITE 1h", "READ"];
 
 /// What a million tokens of a model cost, in dollars, for prompts of some length and at some speed.
 #[derive(Debug, Serialize)]
 pub struct PriceRow {
     /// For prompts of more tokens than this.
     pub prompt_above: u64,
+    /// Where the next price at this speed begins.
+    #[serde(skip)]
+    next: Option<u64>,
     /// `standard` or `fast`.
     pub speed: &'static str,
     /// Fresh input.
@@ -38,14 +41,16 @@ pub struct PriceRow {
 }
 
 impl PriceRow {
-    /// The prices of a model.
-    pub fn of_model(prices: &Prices, model: Model, at: Timestamp) -> Vec<Self> {
-        let row = |tier: crate::prices::table::Tier| {
+    /// The prices of a model under one of its names: the configuration may set others for each name.
+    pub fn of_model(prices: &Prices, model: Model, name: &str, at: Timestamp) -> Vec<Self> {
+        let tiers = model.tiers(at);
+        let row = |tier: &Tier| {
+            let next = tiers.iter().filter(|next| next.is_fast == tier.is_fast && next.above > tier.above);
             let terms = Terms { fast: tier.is_fast, ..Terms::default() };
-            let rates = prices.quote_model(model, at, tier.above + u64::from(tier.above > 0), terms);
-            Self::new(tier.above, tier.is_fast, rates)
+            let rates = prices.quote_model(model, name, at, tier.above + u64::from(tier.above > 0), terms);
+            Self { next: next.map(|next| next.above).min(), ..Self::new(tier.above, tier.is_fast, rates) }
         };
-        model.tiers(at).into_iter().map(row).collect()
+        tiers.iter().map(row).collect()
     }
 
     /// The price of a model that is not in the table.
@@ -58,6 +63,7 @@ impl PriceRow {
         let per_million = |rate: u64| rate as f64 / 1e6;
         Self {
             prompt_above,
+            next: None,
             speed: if is_fast { "fast" } else { "standard" },
             input: per_million(rates.input),
             output: per_million(rates.output),
@@ -74,8 +80,12 @@ impl PriceRow {
         let rates =
             [self.input, self.output, self.cache_write_5m, self.cache_write_1h, self.cache_read].map(dollars);
         let note = if self.estimated { "estimated" } else { "" };
-        [vec![prompts(self.prompt_above), self.speed.to_owned()], rates.to_vec(), vec![note.to_owned()]]
-            .concat()
+        [
+            vec![prompts(self.prompt_above, self.next), self.speed.to_owned()],
+            rates.to_vec(),
+            vec![note.to_owned()],
+        ]
+        .concat()
     }
 }
 

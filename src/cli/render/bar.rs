@@ -13,10 +13,9 @@ pub fn bar(utilization: f64) -> String {
     blocks(utilization, WIDTH, colour(utilization))
 }
 
-/// A plain bar for a share of the largest value. Any share above 0 shows at least one block.
+/// A plain bar for a share of the largest value; empty below half a block.
 pub fn share_bar(share: f64, width: usize) -> String {
     let blocks = (share.clamp(0.0, 1.0) * width as f64).round() as usize;
-    let blocks = if share > 0.0 { blocks.max(1) } else { 0 };
     let style = Style::new().fg_color(Some(AnsiColor::Cyan.into()));
     if blocks == 0 { String::new() } else { format!("{style}{}{style:#}", "█".repeat(blocks)) }
 }

@@ -8,6 +8,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
+use crate::app::messages::amounts::{dollars, grouped};
 use crate::app::status::CircuitStatus;
 
 /// Writes a value as JSON, with a final newline.
@@ -24,6 +25,26 @@ pub fn json(out: &mut dyn Write, value: &impl Serialize) -> anyhow::Result<()> {
 pub fn counted(count: usize, noun: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{ending}")
+}
+
+/// Dollars for people, to hundredths of a cent below ten cents. Less than half of that is `<$0.0001`, never nothing.
+pub fn usd(nanos: u64) -> String {
+    match nanos {
+        0 => "$0.00".to_owned(),
+        1..50_000 => "<$0.0001".to_owned(),
+        _ => dollars(nanos),
+    }
+}
+
+/// [`usd`] of a sum, with a `+` if a part of it is estimated.
+pub fn usd_or_more(nanos: u64, is_estimated: bool) -> String {
+    usd(nanos) + if is_estimated { "+" } else { "" }
+}
+
+/// `1 token`, `1,234 tokens`.
+pub fn counted_many(count: u64, noun: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{ending}", grouped(count))
 }
 
 /// `40 s`, `3 min`, `5 h`, `2 days`: an age, given in milliseconds.

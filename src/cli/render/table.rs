@@ -3,10 +3,12 @@
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Row, Table};
 
-use super::bar;
+use textwrap::core::display_width;
+
+use super::{bar, wrap};
 use crate::app::messages::amounts::number;
 use crate::app::messages::{percent, share};
-use crate::domain::budget::{BudgetState, Mode, Scope, Unit};
+use crate::domain::budget::{BudgetState, Mode, Scope};
 
 /// A table without lines; columns named in `right` are right-aligned.
 pub fn new_table(header: &[&str], right: &[&str]) -> Table {
@@ -21,10 +23,35 @@ pub fn new_table(header: &[&str], right: &[&str]) -> Table {
     table
 }
 
+/// A table without lines, if the terminal is wide enough; else each row as a line of its first `titles` cells, with the
+/// others below it.
+pub fn table_or_lines(header: &[&str], right: &[&str], rows: &[Vec<String>], titles: usize) -> String {
+    let mut table = new_table(header, right);
+    for row in rows {
+        table.add_row(row);
+    }
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    let text = to_trimmed_text(&table);
+    let Some(columns) =
+        wrap::columns().filter(|columns| text.lines().any(|line| display_width(line) > *columns))
+    else {
+        return text;
+    };
+    let of = |row: &Vec<String>| {
+        let (title, rest) = row.split_at(titles.min(row.len()));
+        let named = header.iter().skip(titles).zip(rest).filter(|(_, cell)| !cell.is_empty());
+        let named = named.map(|(name, cell)| format!("{} {cell}", name.to_lowercase()).trim().to_owned());
+        let details = format!("  {}", named.collect::<Vec<_>>().join(" · "));
+        let lines = wrap::lines(&details, columns);
+        lines.iter().fold(title.join("  ") + "\n", |text, line| text + line + "\n")
+    };
+    rows.iter().map(of).collect()
+}
+
 /// A table of budgets if the terminal is wide enough, else two lines per budget.
 pub fn budgets(states: &[BudgetState]) -> String {
     let mut table =
-        new_table(&["BUDGET", "OF", "", "%", "USED", "LIMIT", "", "STATUS"], &["%", "USED", "LIMIT"]);
+        new_table(&["BUDGET", "FOR", "", "%", "USED", "LIMIT", "UNIT", "STATUS"], &["%", "USED", "LIMIT"]);
     for state in states {
         table.add_row([
             Cell::new(truncate(&state.budget.name, 24)),
@@ -33,16 +60,11 @@ pub fn budgets(states: &[BudgetState]) -> String {
             Cell::new(percent(state)),
             Cell::new(number(state.used, state.budget.unit)),
             Cell::new(number(state.limit(), state.budget.unit)),
-            Cell::new(unit_column(state.budget.unit)),
+            Cell::new(state.budget.unit.noun()),
             Cell::new(status(state)),
         ]);
     }
     fit_to_terminal(&mut table).unwrap_or_else(|| lines(states))
-}
-
-/// The noun beside two counts. Dollars and percent have a sign.
-pub fn unit_column(unit: Unit) -> &'static str {
-    if matches!(unit, Unit::Usd | Unit::Percent) { "" } else { unit.noun() }
 }
 
 /// A table as text, if it fits the terminal: wrapped cells are harder to read than two lines.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use chrono::Weekday;
 use clap::ValueEnum;
 
+use crate::cli::values;
 use crate::ledger::report::read::Column;
 use crate::ledger::report::rows::Grouping;
 
@@ -12,7 +13,7 @@ use crate::ledger::report::rows::Grouping;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Without a grouping: today, this week and this month, and this month by model and by project.
-What is new in the transcripts is read first. A + marks sums that contain estimates.
+What is new in the transcripts is read first. A + marks sums that include estimates.
 
 Examples:
   fusebox report
@@ -20,7 +21,9 @@ Examples:
   fusebox report project --since 2026-11-01 --sort tokens
   fusebox report monthly --project 'api-*' --csv > invoice.csv
   fusebox report session --json | jq '.rows[0]'
-  fusebox report daily --json --ccusage         for scripts written for ccusage"
+  fusebox report daily --json --ccusage         for scripts written for ccusage
+
+ccusage is another tool that reports Claude Code's use: https://github.com/ryoppippi/ccusage"
 )]
 pub struct ReportArgs {
     /// What to group by.
@@ -33,7 +36,7 @@ pub struct ReportArgs {
     #[arg(long, value_name = "DATE")]
     pub(super) until: Option<String>,
     /// Only the N rows that were used last.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = values::rows)]
     pub(super) last: Option<u32>,
     /// The time zone of days, such as Europe/Berlin [default: this machine's].
     #[arg(long, short = 'z', value_name = "ZONE")]
@@ -44,7 +47,7 @@ pub struct ReportArgs {
     /// Only projects that match: the whole path, or its last folder. May be repeated.
     #[arg(long, value_name = "GLOB")]
     pub(super) project: Vec<String>,
-    /// Only models that match. May be repeated.
+    /// Only models that match: the whole name, or the short one in tables. May be repeated.
     #[arg(long, value_name = "GLOB")]
     pub(super) model: Vec<String>,
     /// Show the models of each row.
@@ -59,12 +62,14 @@ pub struct ReportArgs {
     /// Write JSON.
     #[arg(long, short)]
     pub(super) json: bool,
-    /// With --json: the shape of `ccusage claude` (or `all`: of `ccusage`), for daily, weekly, monthly, session and blocks.
+    /// With --json: write the JSON of ccusage 20, of `ccusage claude daily` (claude, default) or of `ccusage daily` (all), for
+    /// daily, weekly, monthly, session and blocks.
     #[arg(
         long,
         value_enum,
         value_name = "SHAPE",
         requires = "json",
+        conflicts_with = "csv",
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "claude"
@@ -73,8 +78,8 @@ pub struct ReportArgs {
     /// Write CSV: a line for each key and model.
     #[arg(long, conflicts_with = "json")]
     pub(super) csv: bool,
-    /// Read these ledgers instead of this machine's. A record in several of them counts once.
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    /// Read this ledger instead of this machine's. May be repeated: a record in several of them counts once.
+    #[arg(long, value_name = "FILE")]
     pub(super) ledger: Vec<PathBuf>,
     /// Do not read what is new in the transcripts first.
     #[arg(long)]

@@ -33,15 +33,6 @@ pub fn thousands(tokens: u64) -> String {
     grouped(tokens / 1000 + u64::from(tokens % 1000 >= 500))
 }
 
-/// The model's name without its vendor and date: `opus-4-5` for `claude-opus-4-5-20251101`.
-pub fn short_model(name: &str) -> &str {
-    let short = name.strip_prefix("claude-").unwrap_or(name);
-    match short.rsplit_once('-') {
-        Some((model, date)) if date.len() == 8 && date.bytes().all(|b| b.is_ascii_digit()) => model,
-        _ => short,
-    }
-}
-
 /// A line of small bars, one for each value; nothing is a space, and the largest is full.
 pub fn sparkline(values: &[u64]) -> String {
     let largest = values.iter().copied().max().unwrap_or(0);
@@ -71,19 +62,6 @@ mod tests {
             (1_234_567_890_000_000, "$1,234,567.89", "1234567.890000000"),
         ] {
             assert_eq!((dollars(nanos).as_str(), nine_decimals(nanos).as_str()), (shown, exact));
-        }
-    }
-
-    #[test]
-    fn models_are_shortened() {
-        for (name, short) in [
-            ("claude-opus-4-5-20251101", "opus-4-5"),
-            ("claude-haiku-5-5", "haiku-5-5"),
-            ("claude-3-5-haiku-20241022", "3-5-haiku"),
-            ("gpt-9", "gpt-9"),
-            ("", ""),
-        ] {
-            assert_eq!(short_model(name), short);
         }
     }
 

@@ -21,6 +21,10 @@ use self::selection::{Filter, Report, Selection};
 use self::table::{Emphasis, TableRow, TableStyle};
 use super::render::{self, wrap};
 use super::{Io, UsageError, import};
+use crate::app::messages::amounts::grouped;
+use crate::domain::money::nanos_from_usd;
+use crate::ledger::import::Imported;
+use crate::ledger::names::short_model;
 use crate::ledger::report::blocks::burn;
 use crate::ledger::report::read::{self, Column, ReadError, Record};
 use crate::ledger::report::rows::{self, Grouping, Key, Row};
@@ -30,12 +34,12 @@ use crate::platform::Env;
 const KEYLESS: &str = "(none)";
 
 /// Explains the `+`.
-const ESTIMATED: &str = "+ contains estimates: of tokens, or of the price of a model without a known one";
+const ESTIMATED: &str = "+ includes estimates of tokens, or of prices that are not in the price list";
 
 /// Runs the command.
 ///
 /// # Errors
-/// Wrong use, or a ledger that cannot be read.
+/// Wrong use, a configuration that cannot be used, or a ledger that cannot be read.
 pub fn run(args: &ReportArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let Some(kind) = args.kind else { return overview(args, env, io) };
     let mut selection = Selection::new(args, kind, env)?;
@@ -49,7 +53,7 @@ pub fn run(args: &ReportArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         );
         return Err(UsageError(error).into());
     }
-    let records = records(args, &selection.query(), env, io)?;
+    let (records, imported) = records(args, &selection.query(), env, io)?;
     let report = selection.report(&records);
     if let Some(shape) = args.ccusage
         && let Some(json) = ccusage::report(shape, &report, &mut selection, env.now)
@@ -60,7 +64,7 @@ pub fn run(args: &ReportArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     } else if args.csv {
         csv::write(&report.rows, io.out)?;
     } else if report.rows.is_empty() {
-        say_empty(args, env, io)?;
+        say_empty(args, imported.as_ref(), env, io)?;
     } else {
         print(args, kind, &report, &selection, env, io)?;
     }
@@ -85,37 +89,40 @@ fn overview(args: &ReportArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         );
     }
     let mut calendar = selection::calendar(args, env)?;
-    let records = records(args, &overview::query(&mut calendar, env.now), env, io)?;
+    let (records, imported) = records(args, &overview::query(&mut calendar, env.now), env, io)?;
     let overview = Overview::new(&records, &Filter::new(args), &mut calendar, env.now);
     if args.json {
         overview.json(io.out)?;
     } else if overview.is_empty() {
-        say_empty(args, env, io)?;
+        say_empty(args, imported.as_ref(), env, io)?;
     } else {
         overview.print(&mut calendar, env.now, io.out)?;
     }
     Ok(0)
 }
 
-/// The records of the chosen ledgers.
-fn records(args: &ReportArgs, query: &read::Query, env: &Env, io: &mut Io) -> anyhow::Result<Vec<Record>> {
+/// The records of the chosen ledgers, and what was imported first.
+fn records(
+    args: &ReportArgs,
+    query: &read::Query,
+    env: &Env,
+    io: &mut Io,
+) -> anyhow::Result<(Vec<Record>, Option<Imported>)> {
     if !args.ledger.is_empty() {
-        return read::read(&args.ledger, query).map_err(wrong_use);
+        return Ok((read::read(&args.ledger, query).map_err(wrong_use)?, None));
     }
-    if !args.no_import {
-        import::import_new("this report", env, io)?;
-    }
+    let imported = if args.no_import { None } else { import::import_new("this report", env, io)? };
     // No file: nothing has been recorded yet.
-    match own_ledger(env) {
-        Some(file) => Ok(read::read(&[file], query)?),
-        None => Ok(Vec::new()),
-    }
+    let records = own_ledger(env).map(|file| read::read(&[file], query)).transpose()?;
+    Ok((records.unwrap_or_default(), imported))
 }
 
-/// A file that was named and does not exist is wrong use.
+/// A file that was named and is no ledger is wrong use.
 fn wrong_use(error: ReadError) -> anyhow::Error {
     match error {
-        ReadError::Missing(_) => UsageError(error.to_string()).into(),
+        ReadError::Missing(_) | ReadError::Folder(_) | ReadError::NoLedger(_) => {
+            UsageError(error.to_string()).into()
+        }
         ReadError::Unreadable { .. } => error.into(),
     }
 }
@@ -126,18 +133,29 @@ fn own_ledger(env: &Env) -> Option<PathBuf> {
 }
 
 /// Says that there is nothing to show, and why.
-fn say_empty(args: &ReportArgs, env: &Env, io: &mut Io) -> anyhow::Result<()> {
+fn say_empty(args: &ReportArgs, imported: Option<&Imported>, env: &Env, io: &mut Io) -> anyhow::Result<()> {
     let files =
         if args.ledger.is_empty() { own_ledger(env).into_iter().collect() } else { args.ledger.clone() };
-    let is_empty = read::read(&files, &read::Query::default())?.is_empty();
-    io.line(match (is_empty, args.kind) {
-        (true, _) if !args.ledger.is_empty() => "Nothing is recorded in this ledger.",
-        (true, _) => {
-            "Nothing is recorded yet. `fusebox import` reads Claude Code's transcripts of this machine into the ledger."
+    let all = read::read(&files, &read::Query::default())?;
+    let why = match (all.is_empty(), Filter::new(args).unmatched(&all)) {
+        (true, _) if !args.ledger.is_empty() => "Nothing is recorded in this ledger.".to_owned(),
+        (true, _) => imported.map_or_else(
+            || {
+                "Nothing is recorded yet. `fusebox import` reads Claude Code's transcripts of this machine into the ledger."
+                    .to_owned()
+            },
+            import::nothing_found,
+        ),
+        (false, Some(what)) => {
+            let globs = if what == "model" { &args.model } else { &args.project };
+            format!("No {what} matches {}.", globs.join(" or "))
         }
-        (false, None) => "Nothing was used in the last 30 days. `fusebox report monthly` shows all months.",
-        (false, Some(_)) => "Nothing was used in that period, or no record matches the other options.",
-    })?;
+        (false, None) if args.kind.is_none() => {
+            "Nothing was used in the last 30 days. `fusebox report monthly` shows all months.".to_owned()
+        }
+        (false, None) => "Nothing was used in that period, or no record matches the other options.".to_owned(),
+    };
+    io.line(&why)?;
     Ok(())
 }
 
@@ -158,7 +176,7 @@ fn print(
         };
         lines.push(table_row(key, kind == Kind::Project, row));
         for (model, tally) in row.models.iter().filter(|_| args.breakdown && kind != Kind::Model) {
-            lines.push(TableRow::new(figures::short_model(model), *tally, Emphasis::Detail));
+            lines.push(TableRow::new(short_model(model), *tally, Emphasis::Detail));
         }
     }
     let total = rows::total(&report.rows);
@@ -180,17 +198,29 @@ fn print(
     Ok(())
 }
 
-/// What the block that is being used will come to.
+/// When the block that is being used ends, and what it will come to.
 fn active_block(report: &Report, selection: &Selection, env: &Env) -> Option<String> {
     let block = report.blocks.iter().find(|block| block.is_active(env.now))?;
     let row = report.rows.iter().find(|row| row.key == Key::Block(block.start))?;
     let end = selection.calendar.zone().local(block.end()).format("%H:%M");
-    let left = render::age(block.end().millis_since(env.now));
+    let left = hours_and_minutes(block.end().millis_since(env.now));
     let rate = burn(*block, row.tally, env.now).map_or_else(String::new, |(_, projection)| {
-        let tokens = crate::app::messages::amounts::grouped(projection.tokens);
-        format!("; at this rate {tokens} tokens and ${:.2} by then", projection.usd)
+        let tokens = grouped(projection.tokens);
+        let more = if row.tally.is_estimated() { "+" } else { "" };
+        let cost = figures::dollars(nanos_from_usd(projection.usd));
+        format!(" At its rate so far it will reach {tokens} tokens, {cost}{more}.")
     });
-    Some(format!("the last block is active until {end} ({left} left){rate}"))
+    Some(format!("The current block ends at {end}, in {left}.{rate}"))
+}
+
+/// `4 h 42 min`, `5 min`, rounded up: while a block is active, it does not end in 0 min.
+fn hours_and_minutes(ms: i64) -> String {
+    let minutes = (ms + 59_999) / 60_000;
+    match (minutes / 60, minutes % 60) {
+        (0, minutes) => format!("{minutes} min"),
+        (hours, 0) => format!("{hours} h"),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    }
 }
 
 fn table_row(key: String, is_path: bool, row: &Row) -> TableRow {

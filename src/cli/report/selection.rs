@@ -1,19 +1,17 @@
 //! What a report is to show, from the command line.
 
-use chrono::{Datelike, Days, Months, NaiveDate, Weekday};
-use wildmatch::WildMatch;
-
-use super::figures::short_model;
 use super::{CcusageShape, Kind, Order, ReportArgs, SortField};
-use crate::cli::UsageError;
+use crate::cli::{UsageError, values};
 use crate::domain::time::Timestamp;
 use crate::domain::window::Zone;
+use crate::ledger::names::{ModelGlob, ProjectGlob};
 use crate::ledger::report::blocks::Block;
 use crate::ledger::report::calendar::{Calendar, month_of};
 use crate::ledger::report::read::{Query, Record};
 use crate::ledger::report::rows::{self, Grouping, Key, Row, SortBy};
 use crate::platform::Env;
 use crate::zoneinfo;
+use chrono::{Datelike, Days, Months, NaiveDate, Weekday};
 
 /// The platform of messages of Claude Code.
 pub const CLAUDE_CODE: &str = "claude-code";
@@ -45,27 +43,40 @@ pub struct Report {
 /// Selects records by project and model. Without globs, all.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    projects: Vec<WildMatch>,
-    models: Vec<WildMatch>,
+    projects: Vec<ProjectGlob>,
+    models: Vec<ModelGlob>,
 }
 
 impl Filter {
     /// The filter of these options.
     pub fn new(args: &ReportArgs) -> Self {
-        let globs = |texts: &[String]| texts.iter().map(|text| WildMatch::new(text)).collect();
-        Self { projects: globs(&args.project), models: globs(&args.model) }
+        Self {
+            projects: args.project.iter().map(|glob| ProjectGlob::new(glob)).collect(),
+            models: args.model.iter().map(|glob| ModelGlob::new(glob)).collect(),
+        }
     }
 
-    /// Whether a record is selected. A glob matches the whole path of a project or its last folder, and the whole name of a
-    /// model or its short form.
+    /// Whether a record is selected.
     pub fn selects(&self, record: &Record) -> bool {
+        self.is_of_project(record) && self.is_of_model(record)
+    }
+
+    fn is_of_project(&self, record: &Record) -> bool {
         let project = record.project.as_deref().unwrap_or_default();
-        let folder = project.rsplit('/').next().unwrap_or_default();
-        let is_any = |globs: &[WildMatch], names: [&str; 2]| {
-            globs.is_empty() || globs.iter().any(|glob| names.iter().any(|name| glob.matches(name)))
-        };
-        is_any(&self.projects, [project, folder])
-            && is_any(&self.models, [&record.model, short_model(&record.model)])
+        self.projects.is_empty() || self.projects.iter().any(|glob| glob.matches(project))
+    }
+
+    fn is_of_model(&self, record: &Record) -> bool {
+        self.models.is_empty() || self.models.iter().any(|glob| glob.matches(&record.model))
+    }
+
+    /// The option that selects none of these records by itself, such as a misspelt project.
+    pub fn unmatched(&self, records: &[Record]) -> Option<&'static str> {
+        let none = |is_of: fn(&Self, &Record) -> bool| !records.iter().any(|record| is_of(self, record));
+        if none(Self::is_of_project) {
+            return Some("project");
+        }
+        none(Self::is_of_model).then_some("model")
     }
 }
 
@@ -163,12 +174,11 @@ pub fn calendar(args: &ReportArgs, env: &Env) -> Result<Calendar, UsageError> {
 
 /// The zone of `--timezone`; `local` is the default.
 fn zone(name: Option<&str>, env: &Env) -> Result<Zone, UsageError> {
+    const USE: &str = "use a name such as Europe/Berlin, UTC, or local";
     match name {
-        Some(name) if name != "local" => zoneinfo::zone(name).map_err(|error| {
-            UsageError(format!(
-                "--timezone: {name}: {error}; use a name such as Europe/Berlin, UTC, or local"
-            ))
-        }),
+        Some("") => Err(UsageError(format!("--timezone is empty: {USE}"))),
+        Some(name) if !name.eq_ignore_ascii_case("local") => zoneinfo::zone_in_any_case(name)
+            .map_err(|error| UsageError(format!("--timezone: {name}: {error}; {USE}"))),
         _ => {
             let tz = env.var("TZ");
             zoneinfo::local(tz).map_err(|error| {
@@ -179,25 +189,10 @@ fn zone(name: Option<&str>, env: &Env) -> Result<Zone, UsageError> {
     }
 }
 
-/// A date as YYYY-MM-DD or YYYYMMDD.
+/// The day that an option names.
 fn date(option: &str, text: Option<&str>) -> Result<Option<NaiveDate>, UsageError> {
-    let Some(text) = text else { return Ok(None) };
-    let parts = match text.len() {
-        8 => [text.get(..4), text.get(4..6), text.get(6..)],
-        10 if text.get(4..5) == Some("-") && text.get(7..8) == Some("-") => {
-            [text.get(..4), text.get(5..7), text.get(8..)]
-        }
-        _ => [None; 3],
-    };
-    let number = |part: Option<&str>| {
-        part.filter(|part| part.bytes().all(|b| b.is_ascii_digit()))?.parse::<u32>().ok()
-    };
-    let found = match parts.map(number) {
-        [Some(year), Some(month), Some(day)] => NaiveDate::from_ymd_opt(year.cast_signed(), month, day),
-        _ => None,
-    };
-    let refused = || UsageError(format!("{option}: {text:?} is not a date: write YYYY-MM-DD or YYYYMMDD"));
-    found.map(Some).ok_or_else(refused)
+    let day = text.map(|text| values::day(text).map_err(|why| (text, why))).transpose();
+    day.map_err(|(text, why)| UsageError(format!("{option}: {text:?}: {why}")))
 }
 
 /// The first day of the last `n` periods, of which the last contains `now`.
@@ -209,38 +204,4 @@ fn first_of_last(grouping: Grouping, calendar: &mut Calendar, n: u32, now: Times
         _ => today.checked_sub_days(Days::new(earlier)),
     };
     first.filter(|date| date.year() > 0).unwrap_or(NaiveDate::MIN)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_forms_of_dates_are_taken() {
-        let parse = |text: &str| date("--since", Some(text)).map(|date| date.map(|date| date.to_string()));
-        for (text, taken) in
-            [("2026-11-30", "2026-11-30"), ("20261130", "2026-11-30"), ("20240229", "2024-02-29")]
-        {
-            assert_eq!(parse(text).ok().flatten().as_deref(), Some(taken), "{text}");
-        }
-        for text in [
-            "",
-            "2026-11",
-            "2026-13-01",
-            "2026-11-31",
-            "20261131",
-            "2026/11/30",
-            "30.11.2026",
-            "today",
-            "2026-1-3",
-            "+0261130",
-            "2026-11-3é",
-            "2026-11-30T00:00:00Z",
-            " 20261130",
-        ] {
-            let error = parse(text).expect_err(text).to_string();
-            assert!(error.starts_with("--since: ") && error.ends_with("YYYY-MM-DD or YYYYMMDD"), "{error}");
-            assert_eq!(error.lines().count(), 1);
-        }
-    }
 }

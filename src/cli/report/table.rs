@@ -4,11 +4,12 @@ use anstyle::Style;
 use comfy_table::Cell;
 use textwrap::core::display_width;
 
-use super::figures::{cost, short_model, thousands};
+use super::figures::{cost, thousands};
 use crate::app::messages::amounts::grouped;
 use crate::cli::render::bar::share_bar;
 use crate::cli::render::table::{new_table, to_trimmed_text, truncate};
 use crate::config::printable;
+use crate::ledger::names::short_model;
 use crate::ledger::report::tally::Tally;
 
 /// Longer keys are cut.
@@ -102,13 +103,16 @@ const LONG_KEYS: [Layout; 9] = [
     Layout::narrow(36, 0),
 ];
 
-/// Layouts, from the widest. Thirteen columns are enough for a model and `+3`.
-const LAYOUTS: [Layout; 14] = [
+/// Layouts, from the widest. Thirteen columns are enough for a model and `+3`. A bar says less than the models.
+const LAYOUTS: [Layout; 18] = [
     Layout::split(60, 40, 16),
     Layout::split(40, 24, 12),
     Layout::split(36, 13, 10),
     Layout::split(24, 13, 8),
+    Layout::split(24, 13, 4),
+    Layout::split(36, 13, 0),
     Layout::split(24, 0, 8),
+    Layout::split(36, 0, 0),
     Layout::merged(36, 32),
     Layout::merged(24, 20),
     Layout::merged(24, 13),
@@ -116,18 +120,23 @@ const LAYOUTS: [Layout; 14] = [
     Layout::narrow(24, 13),
     Layout::narrow(16, 13),
     Layout::merged(24, 0),
+    Layout::narrow(36, 0),
     Layout::narrow(24, 0),
     Layout::narrow(12, 0),
 ];
 
-/// The table as text, in the first layout that fits a terminal with this many columns (`None`: any number).
+/// The table as text, in the first layout that fits a terminal with this many columns (`None`: any number), if possible
+/// without cutting a key: the end of a model's name may be all that tells it from another one.
 pub fn render(rows: &[TableRow], style: TableStyle, columns: Option<usize>) -> String {
     let fits = |text: &str| {
         let plain = anstream::adapter::strip_str(text).to_string();
         columns.is_none_or(|columns| plain.lines().all(|line| display_width(line) <= columns))
     };
     let first: &[Layout] = if style.has_long_keys { &LONG_KEYS } else { &[] };
-    let mut tables = first.iter().chain(&LAYOUTS).map(|layout| table(rows, style, *layout));
+    let longest = rows.iter().map(|row| printable(&row.key, MAX_KEY).chars().count()).max().unwrap_or(0);
+    let layouts = || first.iter().chain(&LAYOUTS);
+    let whole = layouts().filter(|layout| layout.key >= longest);
+    let mut tables = whole.chain(layouts()).map(|layout| table(rows, style, *layout));
     tables.find(|text| fits(text)).unwrap_or_else(|| lines(rows))
 }
 
@@ -139,7 +148,7 @@ fn table(rows: &[TableRow], style: TableStyle, layout: Layout) -> String {
     }
     header.extend(["INPUT", "OUTPUT"]);
     header.extend(match (layout.split, layout.thousands) {
-        (true, _) => &["WRITE 5M", "WRITE 1H", "READ", "TOTAL"][..],
+        (true, _) => &["WRITE 5min", "WRITE 1h", "READ", "TOTAL"][..],
         (false, false) => &["CACHE", "TOTAL"],
         (false, true) => &["CACHE k", "TOTAL k"],
     });

@@ -79,11 +79,21 @@ fn what_is_refused() {
     }
     let tables = [
         ("prices = 5", "prices: must be a table, [prices] (found 5)"),
-        ("prices.claude = 5", "prices.claude: unknown key; allowed: enabled, "),
+        (
+            "prices.claude = 5",
+            "prices.claude: unknown key; allowed in [prices]: discount, or a table [prices.\"MODEL\"]",
+        ),
+        ("prices.rebate = 0.1", "prices.rebate: unknown key; allowed in [prices]: discount, or a table"),
+        (
+            "[prices]\n\"claude-opus-4-5\" = 3",
+            "prices.claude-opus-4-5: unknown key; allowed in [prices]: discount, or a table [prices.\"MODEL\"] with input, \
+             output, cache_write_5m, cache_write_1h, cache_read, discount",
+        ),
     ];
     for (text, message) in tables {
         let [refusal] = &Case::user(text).refusals()[..] else { panic!("one problem") };
-        assert!(refusal.starts_with(&format!("{USER}:1: {message}")), "{refusal}");
+        let line = text.lines().count();
+        assert!(refusal.starts_with(&format!("{USER}:{line}: {message}")), "{refusal}");
     }
 }
 

@@ -153,7 +153,9 @@ fn a_new_budget_counts() {
     let refused = Case::new().project(&text.replace("limit = 10\n", "")).refusals();
     assert_eq!(
         refused,
-        [format!("{PROJECT}:2: budget.req.limit: is required for a new budget: must be a whole number")]
+        [format!(
+            "{PROJECT}:2: budget.req.limit: is required for a new budget: must be a whole number from 0 to 9007199254740991"
+        )]
     );
 }
 

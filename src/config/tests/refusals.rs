@@ -208,7 +208,8 @@ fn budgets_without_what_they_need() {
         (
             "[[budget]]\nname = \"a\"\nwrap_up = 2",
             2,
-            "budget.a.limit: is required for a new budget: must be a whole number".into(),
+            "budget.a.limit: is required for a new budget: must be a whole number from 0 to 9007199254740991"
+                .into(),
         ),
         ("\n[budget.session]\nlimit = 1", 2, "budget: must be written as [[budget]], with a name".into()),
         ("budget = [1]", 1, "budget: must be a table with a name".into()),
@@ -218,6 +219,39 @@ fn budgets_without_what_they_need() {
     }
     let bad = Case::user("[[budget]]\nname = \"a\"\nlimit = -1").refusals();
     assert_eq!(bad, at(3, "budget.a.limit: must be a whole number from 0 to 9007199254740991 (found -1)"));
+}
+
+/// The default limits are numbers of tokens.
+#[test]
+fn units_without_a_limit() {
+    const DOLLARS: &str = "must be dollars from 0 to 9,000,000, such as 5.00";
+    for (unit, allowed) in [
+        ("usd", DOLLARS),
+        ("requests", "must be a whole number from 0 to 9007199254740991"),
+        ("tool_calls", "must be a whole number from 0 to 9007199254740991"),
+    ] {
+        let case = Case::user(&format!("[[budget]]\nname = \"session\"\nunit = \"{unit}\"\n"));
+        let message = format!("budget.session.limit: is required, because the unit is {unit}: {allowed}");
+        assert_eq!(case.refusals(), [format!("{USER}: {message}")]);
+        assert_eq!(case.load().config, Case::new().good().config);
+        // Another layer may set it.
+        let limited = case.var("FUSEBOX_BUDGET_SESSION_LIMIT", "5").good();
+        assert_ne!(limited.config, Case::new().good().config);
+    }
+    let task = "[[budget]]\nname = \"task\"\nunit = \"usd\"\n";
+    Case::user(task).good();
+    let declared = Case::user(task).var("FUSEBOX_TASK_TYPE", "planning");
+    let message = format!("{USER}: budget.task.limit: is required, because the unit is usd: {DOLLARS}");
+    assert_eq!(declared.refusals(), [message]);
+    assert_eq!(declared.load().budget("task").limit, 50_000);
+    for (line, found) in
+        [("limit = -5", "-5"), ("hard_limit = \"x\"", "\"x\""), ("limit = 9000001", "9000001")]
+    {
+        let key = line.split(' ').next().unwrap();
+        let text = format!("[[budget]]\nname = \"session\"\nunit = \"usd\"\n{line}\n");
+        let message = format!("budget.session.{key}: {DOLLARS} (found {found})");
+        assert_eq!(Case::user(&text).refusals()[..1], at(4, &message));
+    }
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags, Row, ToSql};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row, ToSql};
 
 use super::tally::Tally;
 use crate::domain::time::Timestamp;
@@ -43,7 +44,8 @@ pub enum Column {
     Session,
     /// The branch.
     Branch,
-    /// The type of the agent: `main` for the session's own agent, `subagent` for one without a type.
+    /// The type of the agent: `main` for the session's own agent, `subagent` for one without a type; recorded calls have
+    /// none.
     AgentType,
     /// The platform: `claude-code`, or that of a recorded call.
     Platform,
@@ -60,8 +62,8 @@ impl Column {
             Self::Session => "NULLIF(session, '')",
             Self::Branch => "NULLIF(branch, '')",
             Self::AgentType => {
-                "COALESCE(NULLIF(agent_type, ''), \
-                 CASE WHEN COALESCE(agent, '') IN ('', 'main') THEN 'main' ELSE 'subagent' END)"
+                "COALESCE(NULLIF(agent_type, ''), CASE WHEN source = 'call' THEN NULL \
+                 WHEN COALESCE(agent, '') IN ('', 'main') THEN 'main' ELSE 'subagent' END)"
             }
             Self::Platform => "platform",
             Self::Chain => "NULLIF(chain_id, '')",
@@ -89,14 +91,43 @@ pub enum ReadError {
     /// A file that was named does not exist.
     #[error("the ledger {} does not exist", .0.display())]
     Missing(PathBuf),
-    /// The file is no ledger, is damaged, or may not be read.
-    #[error("the ledger {} cannot be read: {source}", path.display())]
+    /// A folder was named.
+    #[error("{} is a folder: name a file, such as {}", .0.display(), .0.join(FILE).display())]
+    Folder(PathBuf),
+    /// Another file was named.
+    #[error("{} is not a Fusebox ledger", .0.display())]
+    NoLedger(PathBuf),
+    /// The file is damaged, or may not be read.
+    #[error("the ledger {} cannot be read: {problem}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What SQLite says.
-        source: rusqlite::Error,
+        /// What is wrong.
+        problem: String,
     },
+}
+
+impl ReadError {
+    /// What an error of SQLite means.
+    fn new(path: &Path, error: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        if let Err(error) = std::fs::File::open(&path) {
+            let problem = match error.kind() {
+                ErrorKind::PermissionDenied => "permission denied. Make it readable".to_owned(),
+                _ => error.to_string(),
+            };
+            return Self::Unreadable { path, problem };
+        }
+        match error {
+            // It has no such column.
+            rusqlite::Error::SqlInputError { .. } => Self::NoLedger(path),
+            rusqlite::Error::SqliteFailure(code, Some(problem)) => {
+                let is_other = code.code == ErrorCode::NotADatabase || problem.starts_with("no such table");
+                if is_other { Self::NoLedger(path) } else { Self::Unreadable { path, problem } }
+            }
+            error => Self::Unreadable { path, problem: error.to_string() },
+        }
+    }
 }
 
 /// The records of all these files. A record that is in several files, by its `task_id`, counts once: the most complete version of it.
@@ -110,9 +141,10 @@ pub fn read(files: &[PathBuf], query: &Query) -> Result<Vec<Record>, ReadError> 
         if !path.exists() {
             return Err(ReadError::Missing(path.clone()));
         }
-        records
-            .read_file(path, query)
-            .map_err(|source| ReadError::Unreadable { path: path.clone(), source })?;
+        if path.is_dir() {
+            return Err(ReadError::Folder(path.clone()));
+        }
+        records.read_file(path, query).map_err(|error| ReadError::new(path, error))?;
     }
     Ok(records.all)
 }

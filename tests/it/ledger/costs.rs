@@ -105,7 +105,8 @@ fn platforms_and_days_are_summed_with_what_is_new_in_the_history() {
     let since = json_of(&home, &["cost", "platforms", "--since", "2026-11-23", "--json"]);
     assert_eq!(of(&since, "claude-code"), Value::Null, "{since}");
     assert_eq!(of(&since, "openai")["tasks"], 1, "{since}");
-    let day = json_of(&home, &["cost", "summary", "--date", "2026-11-22", "--json"]);
+    assert_eq!(json_of(&home, &["cost", "platforms", "--since", "20261123", "--json"]), since);
+    let day = json_of(&home, &["cost", "summary", "--date", "20261122", "--json"]);
     assert_eq!((&day["date"], &day["total"]["tasks"]), (&json!("2026-11-22"), &json!(2)), "{day}");
     assert_eq!(of(&day, "openai"), Value::Null, "{day}");
     // Today: the call.
@@ -113,6 +114,11 @@ fn platforms_and_days_are_summed_with_what_is_new_in_the_history() {
     assert_eq!(of(&today, "openai")["tasks"], 1, "{today}");
     let shown = home.fusebox(&["cost", "platforms"]).stdout;
     assert!(shown.contains("claude-code") && shown.contains("3,320") && shown.contains("total"), "{shown}");
+    let header: Vec<&str> = shown.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(header, ["PLATFORM", "RECORDS", "TOKENS", "COST"]);
+    // A day without use.
+    let empty = home.fusebox(&["cost", "summary", "--date", "2020-01-01"]).stdout;
+    assert_eq!(empty, "2020-01-01 (UTC)\nNothing was used in that time.\n");
     assert_eq!(
         json_of(&home, &["cost", "summary", "--date", "2020-01-01", "--json"])["platforms"],
         json!([])
@@ -127,7 +133,7 @@ fn a_text_is_estimated_at_four_characters_a_token() {
     let path = file.to_str().unwrap();
     let estimate = json_of(
         &home,
-        &["cost", "estimate", path, "--model", "claude-haiku-4-5", "claude-opus-4-5", "--json"],
+        &["cost", "estimate", path, "--model", "claude-haiku-4-5", "--model", "claude-opus-4-5", "--json"],
     );
     let counts =
         ["characters", "input_tokens", "output_tokens", "warning"].map(|name| estimate[name].clone());
@@ -136,6 +142,12 @@ fn a_text_is_estimated_at_four_characters_a_token() {
         let found = &estimate["models"][index];
         assert_eq!((&found["model"], &found["cost_usd"]), (&json!(model), &json!(price(model, 1000, 1000))));
     }
+    // A model after the option, and the file last.
+    let shown = home.fusebox(&["cost", "estimate", "--model", "claude-opus-5-5", path]);
+    assert!(shown.code == 0 && shown.stdout.starts_with("4,000 characters, about 1,000 tokens"), "{shown:?}");
+    let short = run(home.command("fusebox").args(["cost", "estimate", "-"]), b"hi\n").stdout;
+    assert!(short.starts_with("3 characters, about 1 token, and as many"), "{short}");
+    assert!(short.contains("claude-haiku-5-5   <$0.0001\n"), "{short}");
     // More than 10,000 tokens: 10,000 and a bit does not reach the next.
     for (characters, warns) in [(40_003, false), (40_004, true)] {
         let ran = run(
@@ -164,7 +176,9 @@ fn wrong_use_is_refused_in_one_line() {
         (vec!["cost", "task", "none"], "no task none"),
         (vec!["cost", "chain", "none"], "no chain none"),
         (vec!["cost", "platforms", "--since", "yesterday"], "use a date such as"),
-        (vec!["cost", "summary", "--date", "2026-13-01"], "use a date such as"),
+        (vec!["cost", "summary", "--date", "2026-13-01"], "there is no such day"),
+        (vec!["cost", "summary", "--date", "13.1."], "write a date as YYYY-MM-DD or YYYYMMDD"),
+        (vec!["cost", "platforms", "--since", "2026-02-29"], "there is no such day"),
         (
             vec![
                 "cost",
@@ -240,9 +254,74 @@ fn wrong_use_is_refused_in_one_line() {
     }
     let ran = home.fusebox(&["cost", "estimate", "/nowhere/file"]);
     assert!(
-        ran.code == 1 && ran.stderr.contains("/nowhere/file") && ran.stderr.lines().count() == 1,
+        ran.code == 1
+            && ran.stderr
+                == "fusebox: /nowhere/file: no such file. Name a file with the prompt, or - for standard input\n",
         "{ran:?}"
     );
     assert_eq!(rows::all_columns(&home), before);
     assert!(Timestamp::parse("2026-13-01T00:00:00Z").is_none());
+}
+
+#[test]
+fn calls_that_cannot_be_recorded_as_they_are_are_refused() {
+    let home = Home::new();
+    let record = |platform: &str, model: &str, input: &str| {
+        let call =
+            ["cost", "record", "--task", "t", "--platform", platform, "--model", model, "--output", "0"];
+        home.fusebox(&[&call[..], &["--input", input]].concat())
+    };
+    // Its cost would be cut to a million dollars.
+    let dear = record("p", "gpt-4", "1099511627776");
+    assert_eq!((dear.code, dear.stdout.as_str()), (2, ""), "{dear:?}");
+    assert!(
+        dear.stderr.contains("must cost less than $1,000,000.00")
+            && dear.stderr.contains("Nothing was recorded")
+    );
+    // It would be counted as one of Claude Code's responses.
+    let own = record("Claude-Code", "gpt-4", "1");
+    assert!(own.code == 2 && own.stderr.contains("is what `fusebox import` reads"), "{own:?}");
+    let words = record("p", "gpt-4", "many");
+    assert!(
+        words.code == 2 && words.stderr.contains("use a whole number of tokens, such as 1200"),
+        "{words:?}"
+    );
+    assert_eq!(home.fusebox(&["cost", "task", "t"]).code, 2, "nothing was recorded");
+    let one = record("p", "gpt-4o", "1");
+    assert_eq!(one.stdout, "Recorded t on p: 1 token in, 0 out, <$0.0001\n");
+    // Recorded calls have no agent.
+    let agents = json_of(&home, &["report", "agent", "--json", "--no-import"]);
+    assert_eq!(agents["rows"][0]["key"], Value::Null, "{agents}");
+}
+
+/// Otherwise the ledger would keep list prices for good.
+#[test]
+fn nothing_is_priced_with_a_configuration_that_cannot_be_used() {
+    let home = Home::new();
+    home.append(&home.transcript("s"), &[message(1, 1000, 100)]);
+    std::fs::write(home.path("prompt"), "text").unwrap();
+    let (home, prompt) = (home.var("FUSEBOX_PRICES_DISCOUNT", "2"), "../prompt");
+    let record =
+        ["cost", "record", "--task", "t", "--platform", "p", "--model", "m", "--input", "1", "--output", "1"];
+    for arguments in [
+        &["import"][..],
+        &["report"],
+        &["report", "daily"],
+        &["cost", "platforms"],
+        &["cost", "summary"],
+        &["cost", "estimate", prompt],
+        &["prices", "reprice", "--yes"],
+        &["prices", "check"],
+        &["ledger", "purge", "--before", "2026-01-01", "--yes"],
+        &record,
+    ] {
+        let ran = home.fusebox(arguments);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{arguments:?}: {ran:?}");
+        let says =
+            "fusebox: FUSEBOX_PRICES_DISCOUNT: prices.discount: must be a number from 0 to 1 (found \"2\")\n";
+        assert_eq!(ran.stderr, says, "{arguments:?}");
+    }
+    assert!(!rows::ledger(&home).exists());
+    // Without prices there is nothing to refuse.
+    assert_eq!(home.fusebox(&["report", "--no-import"]).code, 0);
 }

@@ -117,6 +117,19 @@ fn a_second_import_reads_nothing_and_changes_nothing() {
     assert_eq!((&third["added"], &third["records"]), (&json!(1), &json!(5)), "{third}");
 }
 
+/// A file that changed just before it was read is looked into again, but only what it has grown by is new.
+#[test]
+fn only_files_that_grew_have_something_new() {
+    let home = Home::new();
+    write(&home);
+    assert_eq!(rows::import(&home).json()["files_read"], 3);
+    let again = rows::import(&home).json();
+    assert_eq!((&again["files_read"], &again["bytes_read"]), (&json!(0), &json!(0)), "{again}");
+    home.append(&home.transcript("s"), &[message(5, 500, 50)]);
+    let text = home.fusebox(&["import"]).stdout;
+    assert!(text.starts_with("2 sessions with 3 files, 1 with something new.\n"), "{text}");
+}
+
 #[test]
 fn what_the_client_deletes_or_rewrites_is_kept() {
     let home = Home::new();

@@ -93,10 +93,22 @@ fn it_is_for_people_and_asks() {
     for (arguments, words) in [
         (&["ledger", "purge", "--yes"][..], "--before"),
         (&["ledger", "purge", "--yes", "--before", "soon"], "use a date such as"),
-        (&["ledger", "purge", "--yes", "--project", "/nowhere"], "projects: /a"),
+        (&["ledger", "purge", "--yes", "--project", "/nowhere"], "projects: /a. Nothing was removed"),
     ] {
         let ran = home.fusebox(arguments);
         assert!(ran.code == 2 && ran.stderr.contains(words), "{arguments:?}: {ran:?}");
     }
     assert_eq!(rows::counts(&home).len(), 1);
+}
+
+#[test]
+fn the_last_folder_of_a_project_is_enough() {
+    let home = Home::new();
+    let lines = [of(1, "2026-01-01", "/src/a"), of(2, "2026-01-01", "/old/b"), of(3, "2026-01-01", "/src/b")];
+    home.append(&home.transcript("s"), &lines);
+    assert_eq!(purge(&home, &["--project", "a/"])["project"], "/src/a");
+    let several = home.fusebox(&["ledger", "purge", "--yes", "--project", "b"]);
+    let says = "fusebox: the ledger has several projects b; projects: /old/b, /src/b. Nothing was removed\n";
+    assert_eq!((several.code, several.stderr.as_str()), (2, says));
+    assert_eq!(purge(&home, &["--project", "/old/b/"])["tasks"], 1);
 }

@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::json;
 
 use super::rows;
+use crate::accounting::test_store::Sum;
+use crate::accounting::written::{response, total};
 use crate::harness::{Home, message};
 
 #[test]
@@ -164,4 +166,48 @@ fn several_folders_are_read() {
     let ran = run(None, &[home.path("backup").to_str().unwrap()]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(input(&home), 31);
+}
+
+/// What only the client's total shows is on no line: it has the place of its session.
+#[test]
+fn unlisted_use_has_the_project_and_branch_of_its_session() {
+    const SUM: Sum = Sum::tokens(100, 50, 0, 0, 0);
+    let home = Home::new();
+    let mut one = response("a", 1, SUM);
+    (one["cwd"], one["gitBranch"]) = (json!("/src/api"), json!("main"));
+    home.append(&home.transcript("s"), &[one.clone(), total(7, Sum::tokens(300, 150, 0, 0, 0))]);
+    // A session with nothing but errors, whose lines name a folder.
+    let mut error = response("e", 1, Sum::tokens(0, 0, 0, 0, 0));
+    (error["cwd"], error["gitBranch"]) = (json!("/src/web"), json!("dev"));
+    (error["isApiErrorMessage"], error["message"]["model"]) = (json!(true), json!("<synthetic>"));
+    home.append(&home.transcript("t"), &[error, total(8, SUM)]);
+    rows::import(&home);
+    let places = || {
+        let db = rows::open(&rows::ledger(&home));
+        let sql =
+            "SELECT session, project, branch FROM cost_records WHERE source = 'unlisted' ORDER BY session";
+        let mut query = db.prepare(sql).unwrap();
+        let row = |r: &rusqlite::Row| Ok([r.get::<_, String>(0)?, r.get(1)?, r.get(2)?].join(" "));
+        query.query_map((), row).unwrap().map(Result::unwrap).collect::<Vec<_>>()
+    };
+    assert_eq!(places(), ["s /src/api main", "t /src/web dev"]);
+    // The total grows in another folder.
+    let mut later = response("b", 20, SUM);
+    (later["cwd"], later["gitBranch"]) = (json!("/src/web"), json!("dev"));
+    home.append(&home.transcript("s"), &[later, total(7, Sum::tokens(900, 450, 0, 0, 0))]);
+    rows::import(&home);
+    assert_eq!(places(), ["s /src/api main", "t /src/web dev"]);
+}
+
+#[test]
+fn captured_sessions_have_no_record_without_a_project() {
+    for scenario in rows::scenarios() {
+        let home = Home::new();
+        rows::copy(&home, &scenario);
+        rows::import(&home);
+        let db = rows::open(&rows::ledger(&home));
+        let sql = "SELECT COUNT(*) FROM cost_records WHERE project IS NULL";
+        let without: i64 = db.query_row(sql, (), |r| r.get(0)).unwrap();
+        assert_eq!(without, 0, "{}", scenario.display());
+    }
 }

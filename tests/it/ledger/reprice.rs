@@ -128,6 +128,11 @@ fn only_the_records_that_are_meant_change() {
     assert_eq!(changed(&["--model", "claude-haiku-*", "--since", "2026-10-02"]), 1);
     assert_eq!(costs(&home), [1_501_000, 750_500, 7_505_000, 2_500_000]);
     assert_eq!(changed(&["--model", "claude-haiku-*"]), 1);
+    // The short names that tables show, in any case.
+    home.configure("[prices]\ndiscount = 0.75\n");
+    let dry = home.fusebox(&["prices", "reprice", "--model", "Haiku*", "--dry-run", "--json"]).json();
+    assert_eq!(dry["records"], 2, "{dry}");
+    home.configure("[prices]\ndiscount = 0.5\n");
     // A recorded call has a price as well.
     assert_eq!(changed(&["--since", "2026-10-04"]), 1);
     assert_eq!(costs(&home), [750_500, 750_500, 7_505_000, 1_250_000]);
@@ -160,6 +165,10 @@ fn an_estimate_becomes_exact() {
     assert!(text.code == 0 && text.stdout.ends_with(words), "{text:?}");
     let text = home.fusebox(&["prices", "reprice", "--yes"]).stdout;
     assert_eq!(text, "1 record: its price does not change.\n");
+    // Both sums have the mark.
+    home.configure("[prices]\ndiscount = 0.5\n");
+    let text = home.fusebox(&["prices", "reprice", "--dry-run"]).stdout;
+    assert!(text.contains("other prices: $0.0015+ → $0.0008+.\n"), "{text}");
 }
 
 #[test]

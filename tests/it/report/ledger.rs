@@ -64,7 +64,7 @@ pub fn write(file: &Path, entries: &[Entry]) {
             "INSERT INTO cost_records (task_id, platform, chain_id, model, input_tokens, output_tokens, cost_usd, timestamp,
              cost_nanos, at, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls, web_searches, task, session,
              project, branch, agent, agent_type, source, usage_estimated, price_estimated)
-             VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,1,0,0,?,?,?,?,?,?,'response',?,?)",
+             VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,1,0,0,?,?,?,?,?,?,?,?,?)",
             rusqlite::params![
                 entry.id,
                 entry.platform,
@@ -86,6 +86,7 @@ pub fn write(file: &Path, entries: &[Entry]) {
                 entry.branch,
                 entry.agent,
                 entry.agent_type,
+                if entry.platform == "claude-code" { "response" } else { "call" },
                 entry.usage_estimated,
                 entry.price_estimated,
             ],

@@ -153,7 +153,7 @@ fn every_grouping_has_its_keys() {
         ("model", &[OPUS, HAIKU, "gpt-9"]),
         ("project", &["/home/dev/src/api", "null", "/home/dev/src/web"]),
         ("branch", &["main", "feature/=1+1", "null"]),
-        ("agent", &["main", "Explore"]),
+        ("agent", &["main", "Explore", "null"]),
         ("platform", &["claude-code", "langchain"]),
         ("chain", &["null", "chain-1"]),
         ("task", &["null", "nightly, \"big\""]),
@@ -169,7 +169,7 @@ fn every_grouping_has_its_keys() {
 fn an_agent_without_a_type_is_no_main_agent() {
     let mut all = entries();
     all[2].agent_type = None;
-    assert_eq!(keys(&home(&all), "agent"), ["main", "subagent"]);
+    assert_eq!(keys(&home(&all), "agent"), ["main", "subagent", "null"]);
 }
 
 #[test]
@@ -184,6 +184,9 @@ fn days_are_those_of_the_time_zone() {
     let home = home_in("Asia/Tokyo");
     assert_eq!(keys(&home, "daily"), ["2026-10-25", "2026-11-30", "2026-12-01"], "TZ is the default");
     assert_eq!(keys(&home, "daily --timezone local"), keys(&home, "daily"));
+    let berlin = keys(&home, "daily --timezone Europe/Berlin");
+    assert_eq!(keys(&home, "daily --timezone europe/BERLIN"), berlin);
+    assert_eq!(keys(&home, "daily --timezone utc"), keys(&home, "daily --timezone UTC"));
 }
 
 fn home_in(zone: &str) -> Home {
@@ -234,6 +237,8 @@ fn globs_select_projects_and_models() {
         ("--project api --project web", 1.039_125_008),
         ("--model claude-opus-*", 1.002_000_001),
         ("--model opus-5-5", 1.002_000_001),
+        ("--model OPUS*", 1.002_000_001),
+        ("--project /home/dev/src/web/", 0.000_000_007),
         ("--model haiku* --project api", 0.037_125),
         ("--model nothing", 0.0),
     ] {
@@ -284,14 +289,16 @@ fn several_ledgers_count_each_record_once() {
     let partial = Entry { tokens: [10, 1, 30, 40, 50], nanos: 5, ..all[0].clone() };
     ledger::write(&two, &[&[partial], &all[1..]].concat());
     let total = |first: &str, second: &str| {
-        report(&home, &format!("daily --json --ledger {first} {second}")).json()["totals"].clone()
+        report(&home, &format!("daily --json --ledger {first} --ledger {second}")).json()["totals"].clone()
     };
     let [one, two] = [one, two].map(|path| path.to_str().unwrap().to_owned());
     let expected = json!({"input": 123, "output": 228, "cache_write_5m": 33, "cache_write_1h": 44, "cache_read": 55,
         "requests": 5, "usd": 1.039_125_019, "estimated": true});
     assert_eq!(total(&one, &two), expected);
     assert_eq!(total(&two, &one), expected, "the order of the files makes no difference");
-    assert_eq!(total(&one, &format!("--ledger {two}")), expected);
+    // One file per option: what follows is the grouping.
+    let last = report(&home, &format!("--json --ledger {one} daily")).json();
+    assert_eq!(last["rows"].as_array().unwrap().len(), 2, "{last}");
 }
 
 #[test]
@@ -300,17 +307,46 @@ fn an_empty_ledger_says_how_to_fill_it() {
     for arguments in [&["report"][..], &["report", "daily"], &["report", "blocks"]] {
         let ran = home.fusebox(arguments);
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{arguments:?}");
+        // It has just been imported, so importing is no advice.
+        let says = format!(
+            "No transcripts in {}. If they are elsewhere, set CLAUDE_CONFIG_DIR or run `fusebox import FOLDER`.\n",
+            home.path("claude").display()
+        );
+        assert_eq!(ran.stdout, says, "{arguments:?}");
+        let unread = home.fusebox(&[arguments, &["--no-import"]].concat()).stdout;
         assert!(
-            ran.stdout.starts_with("Nothing is recorded yet.") && ran.stdout.contains("fusebox import"),
-            "{ran:?}"
+            unread.starts_with("Nothing is recorded yet.") && unread.contains("fusebox import"),
+            "{unread}"
         );
     }
+    let costs = home.fusebox(&["cost", "platforms"]).stdout;
+    assert!(costs.starts_with("No transcripts in "), "{costs}");
     assert_eq!(report(&home, "daily --json").json()["rows"], json!([]));
     ledger::write(&home.path("other.db"), &entries());
     let other = home.path("other.db");
     let ran =
         home.fusebox(&["report", "daily", "--since", "2027-01-01", "--ledger", other.to_str().unwrap()]);
     assert!(ran.stdout.starts_with("Nothing was used in that period"), "{ran:?}");
+    for (arguments, says) in [
+        (&["--project", "ap"][..], "No project matches ap.\n"),
+        (&["--model", "o", "--model", "gpt"], "No model matches o or gpt.\n"),
+        (&["--project", "web", "--model", "opus*"], "Nothing was used in that period, or"),
+    ] {
+        let all = [&["report", "daily", "--ledger", other.to_str().unwrap()], arguments].concat();
+        let ran = home.fusebox(&all);
+        assert!(ran.code == 0 && ran.stdout.starts_with(says), "{arguments:?}: {ran:?}");
+    }
+}
+
+/// A misspelt variable is named in every report.
+#[test]
+fn a_folder_that_does_not_exist_is_named() {
+    let home = client_home();
+    std::fs::remove_dir(home.path("claude")).unwrap();
+    let ran = home.fusebox(&["report"]);
+    let says =
+        format!("fusebox: CLAUDE_CONFIG_DIR names {}, which does not exist\n", home.path("claude").display());
+    assert_eq!((ran.code, ran.stderr), (0, says));
 }
 
 #[test]
@@ -319,30 +355,39 @@ fn wrong_use_is_refused_in_one_line() {
     let not_a_ledger = home.path("text.db");
     std::fs::write(&not_a_ledger, "not a database, but long enough to be looked at as if it were one")
         .unwrap();
+    let other = rusqlite::Connection::open(home.path("other.db")).unwrap();
+    other.execute_batch("CREATE TABLE t (x)").unwrap();
     for (arguments, code, says) in [
-        ("daily --since yesterday", 2, "--since: \"yesterday\" is not a date: write YYYY-MM-DD or YYYYMMDD"),
-        (
-            "daily --until 2026-02-30",
-            2,
-            "--until: \"2026-02-30\" is not a date: write YYYY-MM-DD or YYYYMMDD",
-        ),
+        ("daily --since yesterday", 2, "--since: \"yesterday\": write a date as YYYY-MM-DD or YYYYMMDD"),
+        ("daily --until 2026-02-30", 2, "--until: \"2026-02-30\": there is no such day"),
         ("daily --since 20261202 --until 20261201", 2, "--since 2026-12-02 is after --until 2026-12-01"),
         ("daily --timezone Mars/Base", 2, "--timezone: Mars/Base: no such time zone"),
+        ("daily --timezone ", 2, "--timezone is empty: use a name such as Europe/Berlin"),
         ("--timezone Mars/Base", 2, "--timezone: Mars/Base: no such time zone"),
         ("model --json --ccusage", 2, "ccusage has no report by model"),
         ("--csv", 2, "--csv needs a grouping, such as `fusebox report daily --csv`"),
         ("--since 20261201", 2, "--since needs a grouping"),
         ("daily --ledger nothing.db", 2, "the ledger nothing.db does not exist"),
-        ("daily --ledger ../text.db", 1, "the ledger ../text.db cannot be read"),
+        ("daily --ledger ../text.db", 2, "../text.db is not a Fusebox ledger\n"),
+        ("daily --ledger ../other.db", 2, "../other.db is not a Fusebox ledger\n"),
+        ("daily --ledger ..", 2, ".. is a folder: name a file, such as ../ledger.db\n"),
     ] {
         let ran = home.fusebox(&["report"].into_iter().chain(arguments.split(' ')).collect::<Vec<_>>());
         assert_eq!((ran.code, ran.stdout.as_str()), (code, ""), "{arguments}: {ran:?}");
         assert!(ran.stderr.starts_with(&format!("fusebox: {says}")), "{arguments}: {ran:?}");
         assert_eq!(ran.stderr.lines().count(), 1, "{arguments}: {ran:?}");
     }
-    for arguments in ["daily --json --csv", "daily --last 0", "yearly", "daily --ccusage"] {
+    for (arguments, says) in [
+        ("daily --json --csv", "cannot be used with"),
+        ("daily --csv --ccusage", "cannot be used with"),
+        ("daily --last 0", "use a whole number, such as 7"),
+        ("daily --last x", "use a whole number, such as 7"),
+        ("yearly", "invalid value"),
+        ("daily --ccusage", "required"),
+    ] {
         let ran = home.fusebox(&["report"].into_iter().chain(arguments.split(' ')).collect::<Vec<_>>());
-        assert_eq!(ran.code, 2, "{arguments}: {ran:?}");
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{arguments}: {ran:?}");
+        assert!(ran.stderr.contains(says), "{arguments}: {ran:?}");
     }
     let ran = home_in("Mars/Base").fusebox(&["report", "daily"]);
     assert_eq!(ran.code, 2, "{ran:?}");

@@ -69,9 +69,14 @@ impl Screens {
 
     /// The screen of a terminal of this width after `fusebox report ARGUMENTS`.
     fn report(&self, columns: usize, rows: usize, arguments: &str) -> String {
+        self.screen(columns, rows, &format!("report {arguments}"))
+    }
+
+    /// The same after `fusebox ARGUMENTS`.
+    fn screen(&self, columns: usize, rows: usize, arguments: &str) -> String {
         self.servers.set(self.servers.get() + 1);
         let script =
-            format!("{} report {arguments}; printf '\\033]0;ended\\007'; exec cat", program_path("fusebox"));
+            format!("{} {arguments}; printf '\\033]0;ended\\007'; exec cat", program_path("fusebox"));
         let size = [columns, rows].map(|n| n.to_string());
         let started = self
             .tmux()
@@ -119,7 +124,7 @@ fn a_day_is_a_line_at_80_and_at_120_columns() {
         );
         assert!(lines.iter().all(|line| line.chars().count() <= columns), "{screen}");
         assert!(lines[31].starts_with("total"), "{screen}");
-        assert!(lines[32].starts_with("+ contains estimates"), "{screen}");
+        assert!(lines[32].starts_with("+ includes estimates"), "{screen}");
         // Estimates since the 21st.
         assert!(lines[20].contains("$25.72 ") || lines[20].ends_with("$25.72"), "{screen}");
         assert!(lines[21].contains("$25.72+") && lines[31].contains("$848.77+"), "{screen}");
@@ -132,12 +137,14 @@ fn a_day_is_a_line_at_80_and_at_120_columns() {
     let header = words(wide.lines().next().unwrap());
     assert!(["WRITE", "READ", "TOTAL", "USD"].iter().all(|column| header.contains(column)), "{wide}");
     assert!(wide.contains("4,691,359") || wide.contains("4,938,268"), "cache writes in full:\n{wide}");
+    assert!(header.contains(&"MODELS"), "models say more than a bar: {wide}");
     // The 13th has the longest bar.
+    let widest = screens.report(140, 50, "daily");
     let blocks = |line: &str| line.chars().filter(|c| *c == '█').count();
-    let bars: Vec<usize> = wide.lines().skip(1).take(30).map(blocks).collect();
+    let bars: Vec<usize> = widest.lines().skip(1).take(30).map(blocks).collect();
     assert!(
         bars.iter().enumerate().all(|(i, n)| if i == 12 { *n >= 8 } else { (1..=3).contains(n) }),
-        "{bars:?}\n{wide}"
+        "{bars:?}\n{widest}"
     );
 }
 
@@ -184,6 +191,35 @@ fn an_id_is_not_cut_while_something_else_can_go() {
         let screen = screens.report(columns, 10, "session");
         assert!(screen.contains(&format!("\n{id}  ")) && screen.contains("<$0.01"), "{screen}");
     }
+}
+
+/// The date tells these models apart; the models of an agent say more than a bar.
+#[test]
+fn a_bar_goes_before_a_key_is_cut_and_before_the_models() {
+    let mut entries = heavy();
+    for (entry, model) in entries.iter_mut().zip(["claude-haiku-4-5-20251001", "claude-haiku-4-5-20260303"]) {
+        entry.model = model.into();
+    }
+    let screens = Screens::new(&entries);
+    let screen = screens.report(120, 50, "model");
+    assert!(screen.contains("\nclaude-haiku-4-5-20251001 ") && screen.contains("-20260303 "), "{screen}");
+    for columns in [80, 120] {
+        let screen = screens.report(columns, 50, "agent");
+        assert!(screen.lines().next().unwrap().contains("MODELS"), "{columns}:\n{screen}");
+    }
+}
+
+/// Half a block or more of the largest.
+#[test]
+fn small_amounts_have_no_bar() {
+    let of = |id: &str, model: &str, nanos| {
+        Entry::new(id, "2026-11-01T09:00:00.000Z", model, [1, 1, 0, 0, 0], nanos)
+    };
+    let screens = Screens::new(&[of("a", OPUS, 75_000_000_000), of("b", HAIKU, 10_000_000)]);
+    let screen = screens.report(120, 10, "model");
+    let blocks =
+        |name: &str| screen.lines().find(|line| line.starts_with(name)).unwrap().matches('█').count();
+    assert!(blocks(OPUS) >= 8 && blocks(HAIKU) == 0, "{screen}");
 }
 
 #[test]
@@ -237,8 +273,17 @@ fn the_active_block_says_what_it_comes_to() {
     let screens = Screens::at("2026-11-30T12:40:00Z", &heavy());
     let screen = screens.report(80, 30, "blocks --last 3 --timezone Asia/Kolkata");
     assert!(screen.contains("2026-11-30 14:30"), "09:00 in UTC:\n{screen}");
-    assert!(screen.contains("active until 19:30"), "{screen}");
-    assert!(screen.contains("at this rate"), "{screen}");
+    // The block has estimates.
+    let note = screen
+        .lines()
+        .skip_while(|line| !line.starts_with("The current block"))
+        .collect::<Vec<_>>()
+        .join(" ");
+    assert!(
+        note.starts_with("The current block ends at 19:30, in 1 h 20 min. At its rate so far it will reach "),
+        "{screen}"
+    );
+    assert!(note.contains(" tokens, $") && note.ends_with("+."), "{screen}");
 }
 
 #[test]
@@ -257,4 +302,39 @@ fn keys_from_transcripts_cannot_control_the_terminal() {
     ledger::write(&home.path("state/ledger.db"), &[evil]);
     let ran = home.fusebox(&["report", "branch"]);
     assert!(!ran.stdout.contains('\u{1b}') && ran.stdout.contains("x\\u{1b}[2J\\ny"), "{ran:?}");
+}
+
+#[test]
+fn other_tables_of_prices_and_costs_fit_80_columns() {
+    let long = "a-model-with-a-name-that-is-far-too-long-for-a-table-on-a-terminal-of-eighty-columns";
+    let mut entries = heavy()[..4].to_vec();
+    entries[0].model = long.into();
+    let screens = Screens::new(&entries);
+    let call =
+        ["cost", "record", "--task", "t", "--platform", "a-platform", "--model", "claude-haiku-4-5-20251001"];
+    let call = screens.home.fusebox(&[&call[..], &["--input", "1", "--output", "1"]].concat());
+    assert_eq!(call.code, 0, "{call:?}");
+    for (arguments, first, found) in [
+        (
+            "prices list --vendor anthropic",
+            "anthropic  ",
+            "anthropic  claude-haiku-5-5\n  prompt up to 100,000 · speed standard · input 0.10 · output 0.50 · write 5min",
+        ),
+        (
+            "cost task t",
+            "task t: 2 tokens",
+            "  platform a-platform · model claude-haiku-4-5-20251001 · input 1",
+        ),
+        ("prices check", &long[..80], "  requests 1 · "),
+    ] {
+        let screen = screens.screen(80, 300, arguments);
+        assert!(screen.starts_with(first) && screen.contains(found), "{screen}");
+        if arguments.starts_with("prices list") {
+            let rows = screen.lines().take_while(|line| !line.is_empty());
+            let is_whole = |line: &str| line.starts_with("anthropic  ") || line.starts_with("  ");
+            assert!(rows.clone().count() > 50 && rows.clone().all(is_whole), "{screen}");
+        }
+        let wide = screens.screen(190, 300, arguments);
+        assert!(wide.contains("COST") || wide.contains("READ") || wide.contains("SEEN IN"), "{wide}");
+    }
 }
