@@ -1,7 +1,7 @@
 //! The application: turns events and commands into decisions.
 //!
 //! [`handlers`] handles a hook's event, in the steps [`session`], [`transcript_reader`], [`record`] and
-//! [`store_access`]. Commands use [`operate`], [`report`], [`last_known`], [`explain`], [`price_check`], [`resync`] and
+//! [`store_access`]. Commands use [`operate`], [`report`], [`overview`], [`last_known`], [`explain`], [`price_check`], [`resync`] and
 //! [`verify`]; [`status`] is the JSON for scripts.
 
 pub mod backfill;
@@ -19,6 +19,7 @@ pub mod open_store;
 pub mod operate;
 pub mod operation_ledger;
 pub mod operator;
+pub mod overview;
 mod presence;
 pub mod price_check;
 pub mod process_tree;

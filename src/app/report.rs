@@ -2,6 +2,7 @@
 
 use wildmatch::WildMatch;
 
+use super::session::SessionContext;
 use super::status::{AgentStatus, BudgetStatus, CircuitStatus, CostStatus, SessionStatus, ThrottleStatus};
 use super::store_access::{self, StoreAccess};
 use super::store_status::StoreStatus;
@@ -27,16 +28,29 @@ pub fn session_status(
     if let Some(failure) = recorded.failure.take() {
         return Err(failure);
     }
-    let id = &row.session.id;
-    let (total, circuits, slots) = ctx
-        .store
-        .call(|store| Ok((store.session_total(id)?, store.circuits(Some(id))?, store.slots(id)?)))?;
+    let SessionContext { config, cache, store, .. } = &mut ctx;
+    let store_status = StoreStatus::read(store, env.now)?;
+    let status = status_of(&row.session.id, config, cache, store, &recorded.states, store_status)?;
+    Ok((status, recorded.states))
+}
+
+/// The status of a session as `store` has it. `config`, `cache`: those of its hooks; `states`: its budgets.
+pub(super) fn status_of(
+    id: &str,
+    config: &Config,
+    cache: &SessionCache,
+    store: &mut StoreAccess,
+    states: &[BudgetState],
+    store_status: StoreStatus,
+) -> store_access::Result<SessionStatus> {
+    let (total, circuits, slots) =
+        store.call(|store| Ok((store.session_total(id)?, store.circuits(Some(id))?, store.slots(id)?)))?;
     let total = total.unwrap_or_default();
-    let policy = ctx.config.breaker;
+    let policy = config.breaker;
     let circuit = |row: &CircuitRow| CircuitStatus::new(&row.breaker, &policy);
     let main = circuits.iter().find(|row| row.agent.is_empty()).map(circuit);
     let of_agents = circuits.iter().filter(|row| policy.enabled && !row.agent.is_empty());
-    let throttle = ctx.config.throttle.map(|throttling| {
+    let throttle = config.throttle.map(|throttling| {
         let max = slots.reported_concurrency.unwrap_or(throttling.max_concurrency);
         ThrottleStatus {
             live: slots.live(),
@@ -45,8 +59,8 @@ pub fn session_status(
             total: slots.total,
         }
     });
-    let status = SessionStatus {
-        session: id.clone(),
+    Ok(SessionStatus {
+        session: id.to_owned(),
         tokens: total.amount.usage,
         requests: total.amount.requests,
         tool_calls: total.amount.tool_calls,
@@ -54,16 +68,15 @@ pub fn session_status(
         incomplete: total.unseen_messages > 0,
         unseen_responses: total.unseen_messages,
         cost: CostStatus::new(total),
-        budgets: recorded.states.iter().map(BudgetStatus::from_state).collect(),
+        budgets: states.iter().map(BudgetStatus::from_state).collect(),
         circuit: policy
             .enabled
             .then(|| main.unwrap_or_else(|| CircuitStatus::new(&CircuitBreaker::default(), &policy))),
         agents: of_agents.map(|row| (row.agent.clone(), AgentStatus { circuit: circuit(row) })).collect(),
         throttle,
-        stopped: is_stopped(&ctx.cache, &recorded.states),
-        store: StoreStatus::read(&mut ctx.store, env.now)?,
-    };
-    Ok((status, recorded.states))
+        stopped: is_stopped(cache, states),
+        store: store_status,
+    })
 }
 
 /// Whether a session is stopped by a cause that still applies, given these budgets.
