@@ -10,7 +10,8 @@ use super::input::LineInput;
 use super::style::Theme;
 use super::subject::Subject;
 use super::text::fit;
-use crate::domain::budget::Unit;
+use crate::cli::render::table;
+use crate::domain::budget::{Scope, Unit};
 
 /// The widest box.
 const MAX_COLUMNS: u16 = 72;
@@ -75,7 +76,8 @@ pub fn draw_dialog(frame: &mut Frame, area: Rect, dialog: &Dialog, theme: Theme)
         cursor = Some((lines.len(), input_line(&mut lines, "Reason: ", &dialog.reason, columns)));
     }
     lines.push(Line::styled(fit(dialog.error.as_deref().unwrap_or_default(), columns), theme.bad()));
-    let title = format!(" {} ", dialog.decision.title());
+    let session = table::short_value(Scope::Session, &dialog.session);
+    let title = format!(" {}: session {} ", dialog.decision.title(), fit(session, 8));
     let inner = draw_box(frame, area, &title, lines, theme);
     if let Some((row, column)) = cursor {
         let place = Position::new(inner.x + column as u16, inner.y + row as u16);

@@ -162,6 +162,9 @@ impl View {
         if key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c') {
             return Some(Request::Quit);
         }
+        if key.modifiers.contains(KeyModifiers::ALT) {
+            return self.on_escape_and(KeyEvent::new(key.code, key.modifiers - KeyModifiers::ALT));
+        }
         if let Some(dialog) = &mut self.dialog {
             return match dialog.on_key(key) {
                 Outcome::Open => None,
@@ -184,6 +187,12 @@ impl View {
             return None;
         }
         self.on_plain_key(key)
+    }
+
+    /// Escape and a key right after it, which look like one key with Alt if they arrive together, as over a slow line. Only
+    /// taken as such if a dialog is open: elsewhere, Escape would quit.
+    fn on_escape_and(&mut self, key: KeyEvent) -> Option<Request> {
+        self.dialog.take().and_then(|_| self.on_key(key))
     }
 
     fn on_plain_key(&mut self, key: KeyEvent) -> Option<Request> {
