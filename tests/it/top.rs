@@ -165,6 +165,7 @@ fn live_keys_extend_reset_and_acknowledge() {
     tmux.wait("1 alert was acknowledged.");
     let listed = home.fusebox(&["alerts", "list", "--all", "--json"]).json();
     assert_eq!(listed[0]["acknowledged"]["reason"], "seen", "{listed}");
+    tmux.wait_until("no alert", |screen| !screen.contains("· 1 alert"));
     tmux.keys(&["a"]);
     tmux.wait("Nothing to acknowledge");
 
