@@ -11,7 +11,7 @@ use std::time::Duration;
 use signal_hook::consts::SIGINT;
 
 use super::Io;
-use super::render::wrap;
+use super::render::{fit, wrap};
 use crate::platform::{Env, Stopwatch, clock};
 
 /// How often to look for Ctrl-C.
@@ -112,7 +112,7 @@ fn block(text: &str, columns: usize, rows: usize, colours: bool) -> Vec<String> 
     let all: Vec<String> = text
         .lines()
         .flat_map(|line| {
-            let wide = textwrap::core::display_width(&plain(line));
+            let wide = fit::width(&plain(line));
             // A line that the terminal would wrap is cut without its colours.
             match (colours, wide > columns) {
                 (true, false) => vec![line.to_owned()],
@@ -151,5 +151,6 @@ mod tests {
         assert_eq!(cut.len(), 2, "one row is for the cursor");
         assert_eq!(cut[1], "… 3 more lines: enlarge the te");
         assert_eq!(block(text, 80, 0, true).len(), 1);
+        assert_eq!(block("████ 50%", 8, 10, true), ["████ 50%"], "a block takes one column");
     }
 }

@@ -9,11 +9,11 @@ use ratatui::widgets::Paragraph;
 use super::activity::{self, Entry};
 use super::draw::{Rows, clock_time, marked, pane_heading, visible};
 use super::sessions::bar;
-use super::text::{fit, fit_end, left, right};
 use super::view::{Pane, View};
 use crate::app::messages::amounts::{number, quantity};
 use crate::app::overview::SessionOverview;
 use crate::app::status::CircuitStatus;
+use crate::cli::render::fit::{fit, fit_end, left, right, width};
 use crate::cli::render::{age, iterations, table};
 use crate::domain::budget::{BudgetState, Mode, Status};
 use crate::domain::time::Timestamp;
@@ -69,10 +69,10 @@ fn title_line(view: &View, session: &SessionOverview, columns: u16) -> Line<'sta
     let user = &session.row.session.user;
     let by = if user.is_empty() { String::new() } else { format!(" {} ─", fit(user, 20)) };
     let start = format!("── {id} ─{by} ");
-    let free = columns.saturating_sub(super::text::width(&start) + 4);
+    let free = columns.saturating_sub(width(&start) + 4);
     let project = fit_end(&session.row.session.project, free);
     let start = format!("{start}{project} ");
-    let rest = columns.saturating_sub(super::text::width(&start));
+    let rest = columns.saturating_sub(width(&start));
     Line::styled(start + &"─".repeat(rest), view.theme.dim())
 }
 
@@ -115,11 +115,10 @@ fn budget_line(view: &View, state: &BudgetState, columns: usize) -> Line<'static
 
 /// When a budget starts again from zero.
 fn resets(view: &View, end: Timestamp, columns: usize) -> String {
-    let left = age(end.millis_since(view.now));
     if columns < 100 {
-        return format!("  ↻ {}", left.replace("days", "d"));
+        return format!("  ↻ {}", age(end.millis_since(view.now)).replace("days", "d"));
     }
-    format!("  resets in {left}: {}", view.zone.local(end).format("%a %-d %b %H:%M"))
+    format!("  resets {}", view.zone.local(end).format("%a %-d %b %H:%M"))
 }
 
 fn agent_lines(view: &View, session: &SessionOverview, columns: u16) -> Content {

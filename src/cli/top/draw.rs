@@ -7,8 +7,8 @@ use ratatui::widgets::{Paragraph, Wrap};
 
 use super::sessions::short_dollars;
 use super::view::{Pane, View};
-use super::{details, overlay, sessions, text};
-use crate::cli::render::{age, counted};
+use super::{details, overlay, sessions};
+use crate::cli::render::{age, counted, fit};
 use crate::config::printable;
 use crate::domain::time::Timestamp;
 use crate::domain::window::Zone;
@@ -133,12 +133,12 @@ fn header_line(view: &View, columns: u16) -> Line<'static> {
     let free = usize::from(columns).saturating_sub(line.width());
     let mut right = format!("{place}  {time}");
     // The time is more important than the store.
-    if text::width(&right) + 2 > free {
+    if fit::width(&right) + 2 > free {
         right = time;
     }
     let mut line = line;
-    if text::width(&right) < free {
-        line.push_span(Span::styled(text::right(&right, free), theme.dim()));
+    if fit::width(&right) < free {
+        line.push_span(Span::styled(fit::right(&right, free), theme.dim()));
     }
     line
 }
@@ -228,7 +228,7 @@ pub fn visible(count: usize, height: usize, selected: usize) -> std::ops::Range<
 /// A row with the selection on it, over the whole screen and without its own colours, which would look like patches.
 pub fn marked(view: &View, row: &Line, columns: u16) -> Line<'static> {
     let said: String = row.iter().map(|span| span.content.as_ref()).collect();
-    Line::styled(text::left(&said, usize::from(columns)), view.theme.selected(true))
+    Line::styled(fit::left(&said, usize::from(columns)), view.theme.selected(true))
 }
 
 /// The heading of a pane, marked if it has the focus.

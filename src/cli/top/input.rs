@@ -2,7 +2,7 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::text::width;
+use crate::cli::render::fit::width;
 
 /// The longest text, in characters.
 const MAX_CHARS: usize = 500;

@@ -14,7 +14,6 @@ mod screen;
 mod sessions;
 mod style;
 mod subject;
-mod text;
 mod view;
 mod worker;
 

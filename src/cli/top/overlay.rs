@@ -9,7 +9,7 @@ use super::dialog::{Dialog, Step};
 use super::input::LineInput;
 use super::style::Theme;
 use super::subject::Subject;
-use super::text::fit;
+use crate::cli::render::fit::fit;
 use crate::cli::render::table;
 use crate::domain::budget::{Scope, Unit};
 
@@ -28,7 +28,7 @@ const KEYS: [(&str, &str); 12] = [
     ("", ""),
     ("", "e, r and a are about the selected budget, agent or alert;"),
     ("", "in the list of sessions, about any of that session's."),
-    ("", "AGENTS: subagents at work / allowed. $/HOUR: the last hour."),
+    ("", "AGENTS: subagents at work / allowed; $/HOUR: last hour."),
 ];
 
 /// Draws the keys.

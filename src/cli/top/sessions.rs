@@ -8,10 +8,10 @@ use ratatui::widgets::Paragraph;
 
 use super::draw::{marked, visible};
 use super::style::Theme;
-use super::text::{compact, left, right, width};
 use super::view::{Pane, View};
 use crate::app::messages::amounts::grouped;
 use crate::app::overview::SessionOverview;
+use crate::cli::render::fit::{compact, left, right, width};
 use crate::cli::render::{age, table};
 use crate::domain::budget::{BudgetState, Mode, Scope, TokenClasses};
 use crate::domain::money::NANOS_PER_USD;

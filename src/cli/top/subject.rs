@@ -1,8 +1,9 @@
 //! What a decision can be about: a budget, a circuit breaker, or alerts.
 
+use super::activity;
 use super::view::Pane;
-use super::{activity, text};
 use crate::app::overview::{Overview, SessionOverview};
+use crate::cli::render::fit::fit;
 use crate::cli::render::{counted, table};
 use crate::domain::budget::{BudgetState, Unit};
 
@@ -67,9 +68,9 @@ impl Subject {
     /// For people: `budget daily (user alice)`.
     pub fn label(&self) -> String {
         match self {
-            Self::Budget { label, .. } | Self::Alerts { label, .. } => text::fit(label, 60),
+            Self::Budget { label, .. } | Self::Alerts { label, .. } => fit(label, 60),
             Self::Circuit { agent } if agent.is_empty() => "circuit breaker of the main agent".to_owned(),
-            Self::Circuit { agent } => format!("circuit breaker of agent {}", text::fit(agent, 24)),
+            Self::Circuit { agent } => format!("circuit breaker of agent {}", fit(agent, 24)),
         }
     }
 }

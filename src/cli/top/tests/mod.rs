@@ -84,14 +84,9 @@ fn everything_is_on_a_screen_of_80_by_24() {
 #[test]
 fn a_wide_screen_says_more() {
     let shown = screen(&view(data()), 120, 40);
-    for text in [
-        " BREAKER ",
-        " SEEN ",
-        "closed+1",
-        "98% daily",
-        "resets in 12 h: Tue 1 Dec 00:00",
-        "embedded  12:00:00",
-    ] {
+    for text in
+        [" BREAKER ", " SEEN ", "closed+1", "98% daily", "resets Tue 1 Dec 00:00", "embedded  12:00:00"]
+    {
         assert!(shown.contains(text), "{text}:\n{shown}");
     }
     assert!(shown.lines().all(|line| line.chars().count() <= 120), "{shown}");
