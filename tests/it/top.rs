@@ -3,6 +3,7 @@
 pub mod tmux;
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -185,6 +186,7 @@ fn live_keys_extend_reset_and_acknowledge() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "test-clock"), ignore = "needs the feature test-clock")]
 fn live_the_terminal_is_given_back_however_it_ends() {
     let home = home().var("FUSEBOX_TEST_PANIC", "top");
     // A key, or a signal with its exit code.
@@ -202,6 +204,31 @@ fn live_the_terminal_is_given_back_however_it_ends() {
         }
         is_restored(&home, &tmux, code);
         assert_eq!(tmux.screen().contains("a test asked for a panic"), end == "C-l", "{end}");
+    }
+}
+
+#[test]
+fn live_it_ends_with_its_terminal() {
+    let home = home();
+    // Without a controlling terminal, no signal says that it is gone.
+    for start in ["exec", "exec setsid --wait"] {
+        let top = program_path("fusebox");
+        let script = format!("{start} sh -c 'echo $$ > pid; exec {top} top'");
+        let tmux = Tmux::start(&home, (80, 24), &script);
+        tmux.wait("ALERTS AND EVENTS");
+        drop(tmux);
+        let pid = std::fs::read_to_string(home.path("project/pid")).unwrap();
+        let end = Instant::now() + Duration::from_mins(1);
+        loop {
+            let asked = Command::new("ps").args(["-o", "stat=", "-p", pid.trim()]).output().unwrap();
+            let state = String::from_utf8(asked.stdout).unwrap();
+            // Perhaps nobody has waited for it yet.
+            if state.is_empty() || state.starts_with('Z') {
+                break;
+            }
+            assert!(Instant::now() < end, "{start}: {state}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
