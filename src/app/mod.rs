@@ -1,9 +1,8 @@
 //! The application: turns events and commands into decisions.
 //!
 //! [`handlers`] handles a hook's event, in the steps [`session`], [`transcript_reader`], [`record`] and
-//! [`store_access`]. Commands use [`operate`], [`report`], [`last_known`], [`explain`], [`price_check`], [`resync`] and
-//! [`verify`]; [`status`] is the JSON for scripts. [`status_line`]
-//! is the line below the client's prompt.
+//! [`store_access`]. Commands use [`operate`], [`report`], [`overview`], [`last_known`], [`explain`], [`price_check`],
+//! [`resync`] and [`verify`]; [`status`] is the JSON for scripts. [`status_line`] is the line below the client's prompt.
 
 pub mod backfill;
 pub mod explain;
@@ -20,6 +19,7 @@ pub mod open_store;
 pub mod operate;
 pub mod operation_ledger;
 pub mod operator;
+pub mod overview;
 pub mod plan;
 mod presence;
 pub mod price_check;

@@ -3,6 +3,7 @@
 use wildmatch::WildMatch;
 
 use super::plan::{self, PlanStatus};
+use super::session::SessionContext;
 use super::status::{AgentStatus, BudgetStatus, CircuitStatus, CostStatus, SessionStatus, ThrottleStatus};
 use super::store_access::{self, StoreAccess};
 use super::store_status::StoreStatus;
@@ -15,7 +16,7 @@ use crate::domain::time::Timestamp;
 use crate::platform::Env;
 use crate::store::cache_file::CacheFile;
 use crate::store::session_cache::SessionCache;
-use crate::store::{BudgetKey, CircuitRow, SessionRow, SessionTotal};
+use crate::store::{BudgetKey, CircuitRow, Session, SessionRow, SessionTotal};
 
 /// Reads a session to its end, and returns its status.
 ///
@@ -29,16 +30,32 @@ pub fn session_status(
     if let Some(failure) = recorded.failure.take() {
         return Err(failure);
     }
-    let id = &row.session.id;
-    let (total, circuits, slots) = ctx
-        .store
-        .call(|store| Ok((store.session_total(id)?, store.circuits(Some(id))?, store.slots(id)?)))?;
+    let SessionContext { config, cache, store, .. } = &mut ctx;
+    let store_status = StoreStatus::read(store, env.now)?;
+    let status = status_of(env, &row.session, config, cache, store, &recorded.states, store_status)?;
+    Ok((status, recorded.states))
+}
+
+/// The status of a session as `store` has it. `config`, `cache`: those of its hooks; `states`: its budgets.
+pub(super) fn status_of(
+    env: &Env,
+    session: &Session,
+    config: &Config,
+    cache: &SessionCache,
+    store: &mut StoreAccess,
+    states: &[BudgetState],
+    store_status: StoreStatus,
+) -> store_access::Result<SessionStatus> {
+    let id = &session.id;
+    let (file, user) = (CacheFile::for_session(&env.cache_dir(), id), &session.user);
+    let (total, circuits, slots) =
+        store.call(|store| Ok((store.session_total(id)?, store.circuits(Some(id))?, store.slots(id)?)))?;
     let total = total.unwrap_or_default();
-    let policy = ctx.config.breaker;
+    let policy = config.breaker;
     let circuit = |row: &CircuitRow| CircuitStatus::new(&row.breaker, &policy);
     let main = circuits.iter().find(|row| row.agent.is_empty()).map(circuit);
     let of_agents = circuits.iter().filter(|row| policy.enabled && !row.agent.is_empty());
-    let throttle = ctx.config.throttle.map(|throttling| {
+    let throttle = config.throttle.map(|throttling| {
         let max = slots.reported_concurrency.unwrap_or(throttling.max_concurrency);
         ThrottleStatus {
             live: slots.live(),
@@ -47,7 +64,7 @@ pub fn session_status(
             total: slots.total,
         }
     });
-    let status = SessionStatus {
+    Ok(SessionStatus {
         session: id.clone(),
         tokens: total.amount.usage,
         requests: total.amount.requests,
@@ -57,21 +74,20 @@ pub fn session_status(
         unseen_responses: total.unseen_messages,
         cost: CostStatus::new(SessionTotal {
             // The totals in its transcripts are exact; it writes them when it ends.
-            client_nano_usd: total.client_nano_usd.or_else(|| client_cost(&ctx.cache_file, &ctx.cache)),
+            client_nano_usd: total.client_nano_usd.or_else(|| client_cost(&file, cache)),
             ..total
         }),
-        budgets: recorded.states.iter().map(BudgetStatus::from_state).collect(),
-        unknown_budgets: plan::unknown_budgets(&ctx.config, &ctx.session().user, env),
+        budgets: states.iter().map(BudgetStatus::from_state).collect(),
+        unknown_budgets: plan::unknown_budgets(config, user, env),
         plan: PlanStatus::read(env),
         circuit: policy
             .enabled
             .then(|| main.unwrap_or_else(|| CircuitStatus::new(&CircuitBreaker::default(), &policy))),
         agents: of_agents.map(|row| (row.agent.clone(), AgentStatus { circuit: circuit(row) })).collect(),
         throttle,
-        stopped: is_stopped(&ctx.cache, &recorded.states),
-        store: StoreStatus::read(&mut ctx.store, env.now)?,
-    };
-    Ok((status, recorded.states))
+        stopped: is_stopped(cache, states),
+        store: store_status,
+    })
 }
 
 /// What the client reckons that a session cost, as it told its status line after the session's last response; `None` if

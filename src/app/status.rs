@@ -82,6 +82,11 @@ impl CostStatus {
         }
     }
 
+    /// By Fusebox's count and prices, in nano-dollars.
+    pub fn nanos(&self) -> u64 {
+        self.total.amount.nano_usd
+    }
+
     /// `$0.28`, with a `+` if a part is estimated, and the client's reckoning with the difference.
     pub fn text(&self) -> String {
         let ours = self.total.amount.nano_usd;

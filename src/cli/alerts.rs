@@ -143,16 +143,7 @@ pub fn run(args: &AlertsArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
             } else {
                 check_ids(ids, &records)?
             };
-            let reason = reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
-            let by = Acknowledgement { by: env.user(), at: env.now, reason: reason.map(str::to_owned) };
-            let done = opened.store.call(|store| store.acknowledge(&meant, &by));
-            let done = done.map_err(|error| match error.is_denied() {
-                true => anyhow::anyhow!(
-                    "nothing was acknowledged: {}",
-                    operator::denied_text(&opened.config, &ack_command(&meant, reason))
-                ),
-                false => error.into(),
-            })?;
+            let done = acknowledge(&mut opened, &meant, reason.as_deref(), env)?;
             let already = meant.into_iter().filter(|id| !done.contains(id)).collect();
             report(&AcknowledgedJson { acknowledged: done, already }, *json, io)
         }
@@ -190,6 +181,28 @@ impl Filter {
             ..AlertFilter::default()
         })
     }
+}
+
+/// Acknowledges these alerts. Returns those that nobody had acknowledged before.
+///
+/// # Errors
+/// The store failed, or its user may record, but not decide.
+pub(super) fn acknowledge(
+    opened: &mut ConfiguredStore,
+    meant: &[i64],
+    reason: Option<&str>,
+    env: &Env,
+) -> anyhow::Result<Vec<i64>> {
+    let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
+    let by = Acknowledgement { by: env.user(), at: env.now, reason: reason.map(str::to_owned) };
+    let done = opened.store.call(|store| store.acknowledge(meant, &by));
+    done.map_err(|error| match error.is_denied() {
+        true => anyhow::anyhow!(
+            "nothing was acknowledged: {}",
+            operator::denied_text(&opened.config, &ack_command(meant, reason))
+        ),
+        false => error.into(),
+    })
 }
 
 /// Opens the store of the working folder's configuration, and catches up on all sessions.

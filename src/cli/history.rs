@@ -161,6 +161,12 @@ impl Entry<'_> {
 
 /// `session 3f2a1b2c, main: the circuit breaker opened: …`.
 fn event_text(event: &Event) -> String {
+    let session = table::short_value(Scope::Session, &event.session);
+    format!("session {session}, {}", agent_event_text(event))
+}
+
+/// `main: the circuit breaker opened: …`.
+pub(super) fn agent_event_text(event: &Event) -> String {
     let line = circuit::event_line(&event.data);
     let what = match &event.data {
         EventData::CallDenied(denial) => format!("{line}: {}", explain::reason_line(&denial.reason)),
@@ -168,16 +174,21 @@ fn event_text(event: &Event) -> String {
         _ => format!("circuit breaker {line}"),
     };
     let agent = if event.agent.is_empty() { "main" } else { &event.agent };
-    format!("session {}, {agent}: {what}", table::short_value(Scope::Session, &event.session))
+    format!("{agent}: {what}")
 }
 
 /// `budget daily (user alice): passed 70% of 200,000 tokens (150,000 used)`.
-fn alert_text(alert: &BudgetAlert) -> String {
+pub(super) fn alert_text(alert: &BudgetAlert) -> String {
     let percent = (alert.threshold * 10_000.0).round() / 100.0;
     let shadow = if alert.mode == Mode::Shadow { " (shadow)" } else { "" };
     let (limit, used) = (quantity(alert.limit, alert.unit), number(alert.used, alert.unit));
     let budget = budget_text(&alert.budget, Some(alert.scope), &alert.value);
     format!("{budget}{shadow}: passed {percent}% of {limit} ({used} used)")
+}
+
+/// The text of a decision about this budget.
+pub(super) fn budget_decision_text(operation: &Operation, budget: &Budget) -> String {
+    decision_text(operation, Some(Counted { scope: budget.scope, unit: budget.unit }))
 }
 
 /// `budget daily (user alice): extended by 50,000 by bob: release day`.

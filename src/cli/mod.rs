@@ -29,8 +29,10 @@ pub mod settings_file;
 pub mod settings_scope;
 mod settings_text;
 pub mod status;
+pub mod top;
 pub mod uninstall;
 pub mod values;
+mod watch;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -49,6 +51,7 @@ use crate::platform::Env;
   fusebox doctor                              check that the hooks work
   fusebox status                              show the live session
   fusebox status --session ID --json --check  exit code 3 if it was stopped
+  fusebox top                                 watch all sessions
   fusebox report daily --last 7               what was used, and what it cost
   fusebox budget extend session --tokens 200000 --reason \"nearly done\"")]
 pub struct Cli {
@@ -68,6 +71,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Show sessions and their budgets.
     Status(status::StatusArgs),
+    /// Show all sessions, live, with keys to extend, reset and acknowledge.
+    Top(top::TopArgs),
     /// Show what was used and what it cost: by period, session, model, project and more.
     Report(report::ReportArgs),
     /// Read every transcript of this machine into the store again, from its start.
@@ -149,6 +154,7 @@ pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Command::Uninstall(args) => uninstall::run(args, env, io),
         Command::Doctor(args) => doctor::run(args, env, io),
         Command::Status(args) => status::run(args, env, io),
+        Command::Top(args) => top::run(args, env, io),
         Command::Report(args) => report::run(args, env, io),
         Command::Resync(args) => resync::run(args, env, io),
         Command::Import(args) => import::run(args, env, io),

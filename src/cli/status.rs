@@ -1,8 +1,10 @@
 //! `fusebox status`: shows sessions and their budgets.
 
 use anstyle::{AnsiColor, Style};
+use serde::Serialize;
 
 use super::render::{self, counted, table};
+use super::watch::{self, Layout};
 use super::{Io, last_known, select};
 use crate::app::last_known::LastKnown;
 use crate::app::messages::amounts::grouped;
@@ -24,7 +26,8 @@ Examples:
   fusebox status                          live sessions, or the most recent one
   fusebox status --session 3f2a           one session, by the start of its id
   fusebox status --session ID --json      for scripts
-  fusebox status --session ID --check     exit code 3 if it was stopped"
+  fusebox status --session ID --check     exit code 3 if it was stopped
+  fusebox status --watch 10               again every 10 seconds, until Ctrl-C"
 )]
 pub struct StatusArgs {
     /// A session id, or the beginning of one.
@@ -39,6 +42,17 @@ pub struct StatusArgs {
     /// Exit with 3 if a session shown was stopped by a budget or its circuit breaker, and is still blocked.
     #[arg(long)]
     check: bool,
+    /// Print it again at each interval, until Ctrl-C: in place in a terminal, otherwise one after the other, in JSON one
+    /// document a line. Default: every 2 seconds.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        default_missing_value = "2",
+        conflicts_with = "check",
+        value_parser = clap::value_parser!(u32).range(1..=86_400)
+    )]
+    watch: Option<u32>,
 }
 
 /// A session and its status.
@@ -56,6 +70,16 @@ pub struct SessionReport {
 /// # Errors
 /// Unknown session, an unusable configuration or store.
 pub fn run(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    match args.watch {
+        Some(seconds) => {
+            let layout = if args.json { Layout::Lines } else { Layout::Blocks };
+            watch::watch(seconds, layout, env, io, |env, io| run_once(args, env, io))
+        }
+        None => run_once(args, env, io),
+    }
+}
+
+fn run_once(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let reports = match query_store(args, env, io) {
         Ok(reports) => reports,
         Err(error) => query_last_known(args, &last_known::read_last_known(env, error, io)?, env)?,
@@ -63,8 +87,8 @@ pub fn run(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     if args.json {
         let list: Vec<&SessionStatus> = reports.iter().map(|report| &report.status).collect();
         match (&args.session, list.first()) {
-            (Some(_), Some(only)) => render::json(io.out, only)?,
-            _ => render::json(io.out, &list)?,
+            (Some(_), Some(only)) => write_json(args, only, io)?,
+            _ => write_json(args, &list, io)?,
         }
     } else if reports.is_empty() {
         io.line("No sessions yet. Start a Claude Code session; `fusebox init` registers the hooks that Fusebox needs.")?;
@@ -81,6 +105,14 @@ pub fn run(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     }
     let stopped = reports.iter().any(|report| report.status.stopped);
     Ok(if args.check && stopped { 3 } else { 0 })
+}
+
+/// Writes JSON: on one line, if more will follow.
+fn write_json(args: &StatusArgs, value: &impl Serialize, io: &mut Io) -> anyhow::Result<()> {
+    match args.watch {
+        Some(_) => Ok(writeln!(io.out, "{}", serde_json::to_string(value)?)?),
+        None => render::json(io.out, value),
+    }
 }
 
 /// The status from the store, after catching up on all sessions.

@@ -55,3 +55,18 @@ pub fn test_patience() -> u32 {
 pub const fn test_patience() -> u32 {
     1
 }
+
+/// Panics if tests ask for it (`FUSEBOX_TEST_PANIC` names this place), to see what a panic leaves behind. In builds with the
+/// feature `test-clock` only.
+#[cfg(feature = "test-clock")]
+#[allow(clippy::disallowed_methods)]
+pub fn test_panic(place: &str) {
+    assert!(
+        std::env::var("FUSEBOX_TEST_PANIC").as_deref() != Ok(place),
+        "a test asked for a panic in {place}"
+    );
+}
+
+/// Does nothing outside test builds.
+#[cfg(not(feature = "test-clock"))]
+pub const fn test_panic(_place: &str) {}

@@ -61,6 +61,8 @@ mod teams;
 mod terminal;
 mod throttling;
 mod tool_ids;
+mod top;
 mod uninstall;
 mod unseen;
 mod waiting;
+mod watch;

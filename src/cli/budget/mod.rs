@@ -6,7 +6,8 @@ mod target;
 use anyhow::Context;
 use serde::Serialize;
 
-use self::target::{BudgetTarget, refusal_error, resolve};
+pub(super) use self::target::refusal_error;
+use self::target::{BudgetTarget, resolve};
 use super::render::{self, table};
 use super::select::ConfiguredStore;
 use super::{Io, last_known, person_only, select};
@@ -113,6 +114,14 @@ struct ReasonArg {
     /// The reason, stored with the decision.
     #[arg(long)]
     reason: String,
+}
+
+/// Parses an amount that a budget with this unit can be extended by.
+///
+/// # Errors
+/// What to write instead.
+pub(super) fn parse_amount(text: &str, unit: Unit) -> Result<WrittenAmount, String> {
+    if unit == Unit::Usd { parse_dollars(text) } else { parse_units(text) }
 }
 
 fn parse_units(text: &str) -> Result<WrittenAmount, String> {

@@ -1,6 +1,7 @@
-//! Terminal output: bars, tables and wrapped text. Commands write their own JSON.
+//! Terminal output: bars, tables, wrapped and fitted text. Commands write their own JSON.
 
 pub mod bar;
+pub mod fit;
 pub mod table;
 pub mod wrap;
 

@@ -3,7 +3,7 @@
 use super::text::has_marker;
 
 /// The commands that only a person may run, by their first words.
-const DECIDING: [(&[&str], &str); 22] = [
+const DECIDING: [(&[&str], &str); 23] = [
     (&["budget", "extend"], "fusebox budget extend"),
     (&["budget", "reset"], "fusebox budget reset"),
     (&["budget", "delete"], "fusebox budget delete"),
@@ -23,6 +23,8 @@ const DECIDING: [(&[&str], &str); 22] = [
     (&["uninstall"], "fusebox uninstall"),
     (&["resync"], "fusebox resync"),
     (&["purge"], "fusebox purge"),
+    // Its keys extend, reset and acknowledge.
+    (&["top"], "fusebox top"),
     // Typed as prompts.
     (&["extend"], "fusebox: extend"),
     (&["reset"], "fusebox: reset"),
@@ -30,7 +32,7 @@ const DECIDING: [(&[&str], &str); 22] = [
 ];
 
 /// First words of commands that change nothing that limits an agent.
-const READ_ONLY: [&str; 17] = [
+const READ_ONLY: [&str; 16] = [
     "import",
     "cost",
     "status",
@@ -43,7 +45,6 @@ const READ_ONLY: [&str; 17] = [
     "report",
     "history",
     "export",
-    "top",
     "simulate",
     "list",
     "show",
