@@ -173,13 +173,15 @@ fn heard_response(
             return None;
         }
         let said = response.text.unwrap_or_else(|| response.key.short());
-        match unseen.last_shown(&response.agent).filter(|last| last.progress == progress) {
+        let last = unseen.last_shown(&response.agent);
+        match last.filter(|last| last.progress == progress) {
             // The same event again.
             Some(last) if last.text == said && now.millis_since(last.at) < MAX_LAG_MS => return None,
-            // Each response with calls moves its file on. (The text of an error does not.)
-            Some(last) if last.text == said || response.text.is_none() => response.repeats = Some(progress),
+            Some(last) if last.text == said || last.before.contains(&said) => {
+                response.repeats = Some(progress)
+            }
             _ => {
-                change.shown = Some((response.agent, Shown { text: said, at: now, progress }));
+                change.shown = Some((response.agent, Shown::after(last, said, now, progress)));
                 return None;
             }
         }

@@ -31,7 +31,7 @@ use crate::store::sqlite::make_private_dir;
 Examples:
   fusebox init --dry-run
   fusebox init
-  fusebox init --status-line                    instead of the status line that you have
+  fusebox init --status-line                    instead of another status line
   fusebox init --project --dir ~/work/project   in its shared settings"
 )]
 pub struct InitArgs {

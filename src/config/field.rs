@@ -199,9 +199,10 @@ pub(super) static SETTINGS: LazyLock<Vec<Field>> = LazyLock::new(|| {
         tightenable("breaker.ignore_outcome", ValueKind::Flag, Strictness::Later, || Value::Null),
         tightenable("breaker.wrap_up", ValueKind::Whole(1000), Strictness::Lower, || json!(policy::WRAP_UP)),
         field("breaker.cooldown_seconds", ValueKind::Count(MAX_CALLS), Strictness::Free, || json!("off")),
-        field("prices.discount", ValueKind::Fraction, Strictness::Free, || json!(0.0)),
         field("status_line.parts", STATUS_PARTS, Strictness::Free, || json!(StatusPart::NAMES)),
         field("status_line.color", ValueKind::Flag, Strictness::Free, || json!(true)),
+        // Last, before the prices of models: `config show` writes one table.
+        field("prices.discount", ValueKind::Fraction, Strictness::Free, || json!(0.0)),
         reserved("platform", "is not supported yet: remove it"),
     ]);
     all

@@ -22,6 +22,9 @@ pub const FIRST_RESPONSE: Usage =
 /// How many responses are remembered. Estimates of earlier ones can no longer be revoked.
 const MAX_RESPONSES: usize = 512;
 
+/// How many responses are remembered that a file showed without having moved on.
+const MAX_SHOWN: usize = 16;
+
 /// How long a line may take, in milliseconds; the longest measured is 170. After that, a response is overdue even if
 /// its agent has not made another one.
 pub const MAX_LAG_MS: i64 = 2_000;
@@ -45,10 +48,13 @@ pub enum Charge {
 pub type Progress = (u64, Option<Timestamp>);
 
 /// A response that a file showed at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shown {
     /// A hash of its text, or of the ids of its calls.
     pub text: u64,
+    /// Those of the ones before, which the file showed without having moved on since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<u64>,
     /// When a hook was told of it.
     pub at: Timestamp,
     /// How far the file was.
@@ -90,6 +96,17 @@ pub struct UnseenResponse {
     /// How far its charge is.
     #[serde(default)]
     pub charge: Charge,
+}
+
+impl Shown {
+    /// A response that a file shows; `last`: the one before.
+    pub fn after(last: Option<&Self>, text: u64, at: Timestamp, progress: Progress) -> Self {
+        let stood = last.filter(|last| last.progress == progress);
+        let mut before: Vec<u64> =
+            stood.into_iter().flat_map(|last| last.before.iter().chain([&last.text])).copied().collect();
+        before.drain(..before.len().saturating_sub(MAX_SHOWN));
+        Self { text, before, at, progress }
+    }
 }
 
 impl UnseenResponse {

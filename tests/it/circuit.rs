@@ -381,12 +381,12 @@ fn the_iterations_are_told_and_limited() {
 #[test]
 fn what_is_no_call_is_no_loop() {
     let home = Home::new();
-    for shapeless in
-        [json!({"tool_name": ""}), json!({"tool_name": "Bash"}), json!({"tool_input": {"command": "ls"}})]
-    {
+    let shapeless =
+        [json!({"tool_name": ""}), json!({"tool_name": "Bash"}), json!({"tool_input": {"command": "ls"}})];
+    for (kind, shapeless) in shapeless.iter().enumerate() {
         for id in 0..12 {
             let mut over = shapeless.clone();
-            over["tool_use_id"] = json!(format!("toolu_{id}"));
+            over["tool_use_id"] = json!(format!("toolu_{kind}_{id}"));
             over["tool_response"] = json!({"stdout": "no"});
             assert!(home.hook("PostToolUse", S, over.clone()).is_silent());
             assert!(home.hook("PostToolBatch", S, json!({"tool_calls": [over]})).is_silent());

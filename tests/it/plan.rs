@@ -466,7 +466,7 @@ fn budgets_that_make_no_sense_are_refused() {
         let home = Home::new();
         home.configure(&format!("[[budget]]\nname = \"b\"\nlimit = 90\n{toml}"));
         let ran = home.fusebox(&["config", "check"]);
-        assert!(ran.code == 2 && ran.stderr.contains(says), "{says}: {ran:?}");
+        assert!(ran.code == 2 && ran.stdout.contains(says), "{says}: {ran:?}");
     }
     for (limit, is_allowed) in
         [("100", true), ("92.5", true), ("0.01", true), ("100.5", false), ("92.505", false)]
@@ -476,6 +476,6 @@ fn budgets_that_make_no_sense_are_refused() {
         let ran = home.fusebox(&["config", "check"]);
         assert_eq!(ran.code == 0, is_allowed, "{ran:?}");
         let says = "budget.plan.limit: must be at most 100 percent, with at most two decimals";
-        assert_eq!(ran.stderr.contains(says), !is_allowed, "{ran:?}");
+        assert_eq!(ran.stdout.contains(says), !is_allowed, "{ran:?}");
     }
 }

@@ -173,7 +173,7 @@ fn unknown_keys_name_the_known_ones() {
          breaker.max_failures, breaker.max_recurrences, breaker.max_same_outcomes, \
          breaker.max_stuck, breaker.max_failing_storm, breaker.max_texts, breaker.max_polls, \
          breaker.max_iterations, breaker.tell_iterations, breaker.ignore_outcome, \
-         breaker.wrap_up, breaker.cooldown_seconds, prices.discount, status_line.parts, status_line.color, \
+         breaker.wrap_up, breaker.cooldown_seconds, status_line.parts, status_line.color, prices.discount, \
          budget, task_type.<type>, \
          prices.<model>.<key>";
     let cases = [
@@ -343,8 +343,8 @@ fn variables() {
          FUSEBOX_BREAKER_MAX_SAME_OUTCOMES, FUSEBOX_BREAKER_MAX_STUCK, \
          FUSEBOX_BREAKER_MAX_FAILING_STORM, FUSEBOX_BREAKER_MAX_TEXTS, FUSEBOX_BREAKER_MAX_POLLS, \
          FUSEBOX_BREAKER_MAX_ITERATIONS, FUSEBOX_BREAKER_TELL_ITERATIONS, \
-         FUSEBOX_BREAKER_IGNORE_OUTCOME, FUSEBOX_BREAKER_WRAP_UP, FUSEBOX_BREAKER_COOLDOWN_SECONDS, FUSEBOX_PRICES_DISCOUNT, \
-         FUSEBOX_STATUS_LINE_PARTS, FUSEBOX_STATUS_LINE_COLOR, \
+         FUSEBOX_BREAKER_IGNORE_OUTCOME, FUSEBOX_BREAKER_WRAP_UP, FUSEBOX_BREAKER_COOLDOWN_SECONDS, FUSEBOX_STATUS_LINE_PARTS, \
+         FUSEBOX_STATUS_LINE_COLOR, FUSEBOX_PRICES_DISCOUNT, \
          FUSEBOX_BUDGET_<NAME>_<KEY>, FUSEBOX_TASK_TYPE_<TYPE>, FUSEBOX_CONFIG, FUSEBOX_STATE_DIR, \
          FUSEBOX_CACHE_DIR, FUSEBOX_USER, FUSEBOX_TASK_TYPE, FUSEBOX_TASK, FUSEBOX_CHAIN"
     );

@@ -51,6 +51,15 @@ fn ids_that_a_file_showed_before_are_charged_again(home: &Home) {
     assert_eq!(counted(home, "s"), [5000, 5, 10, 3]);
 }
 
+fn ids_that_come_in_turn_are_charged_again(home: &Home) {
+    home.append(&home.transcript("s"), &[line(1), line(2), line(3)]);
+    for response in 0..9 {
+        at_second(home, 10 * response);
+        batch(home, "s", response as usize % 3 + 1);
+    }
+    assert_eq!(counted(home, "s"), [9000, 9, 18, 6]);
+}
+
 fn ids_that_repeat_without_a_file_are_charged_each_time(home: &Home) {
     for response in 0..4 {
         at_second(home, 10 * response);
@@ -132,6 +141,7 @@ fn a_file_that_turns_up_elsewhere_later_is_read(home: &Home) {
 
 on_both_stores!(
     ids_that_a_file_showed_before_are_charged_again,
+    ids_that_come_in_turn_are_charged_again,
     ids_that_repeat_without_a_file_are_charged_each_time,
     a_text_that_a_file_showed_before_is_charged_again,
     the_text_of_a_line_with_several_blocks_is_known,
