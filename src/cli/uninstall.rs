@@ -13,7 +13,6 @@ use super::{Io, UsageError};
 use crate::app::installation::Installation;
 use crate::app::operation_ledger;
 use crate::platform::Env;
-use crate::store::plan_file;
 
 /// Remove the hooks and the status line from Claude Code's settings; everything else stays.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -130,7 +129,8 @@ fn stored_paths(env: &Env) -> Vec<PathBuf> {
         name.starts_with("state.db")
             || name.starts_with("ledger.")
             || name.starts_with("journal.jsonl")
-            || ["install.json", plan_file::FILE, operation_ledger::FILE].contains(&name)
+            || name.starts_with("plan.")
+            || ["install.json", operation_ledger::FILE].contains(&name)
     };
     let in_cache = |name: &str| name.starts_with("guardrails-");
     let mut found = Vec::new();

@@ -1,6 +1,7 @@
 //! Opens and replaces files safely where somebody else may have put something in their place.
 
 use std::fs::{File, OpenOptions};
+use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -48,4 +49,19 @@ pub fn has_no_symlinks(path: &Path) -> bool {
 pub fn replace(new: &Path, old: &Path) -> std::io::Result<()> {
     // Fall back to a rename if `old` does not exist, or the file system cannot exchange files.
     renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE).or_else(|_| std::fs::rename(new, old))
+}
+
+/// Writes a file atomically, so that only its owner can read it. If the process dies meanwhile, a file with the same stem
+/// and the extension `new` may stay. The content need not survive a power failure, see [`replace`].
+///
+/// # Errors
+/// It was not written; the old one is unchanged.
+pub fn write(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    let mut file = tempfile::Builder::new().prefix(&format!("{stem}.")).suffix(".new").tempfile_in(dir)?;
+    file.write_all(content)?;
+    // Deletes what is in its place afterwards: the old file.
+    let new = file.into_temp_path();
+    replace(&new, path)
 }

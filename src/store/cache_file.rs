@@ -146,12 +146,8 @@ impl CacheFile {
             Err(e) if e.kind() == ErrorKind::NotFound => private_dir(self.dir())?,
             checked => checked?,
         }
-        // If this process dies, `sweep` finds the file by its name.
-        let mut file =
-            tempfile::Builder::new().prefix("guardrails-").suffix(".new").tempfile_in(self.dir())?;
-        serde_json::to_writer(&mut file, &cost)?;
-        file.persist(self.path.with_extension(COST))?;
-        Ok(())
+        // If this process dies, `sweep` finds the new file by its name.
+        files::write(&self.path.with_extension(COST), &serde_json::to_vec(&cost)?)
     }
 
     /// The content and its value. The caller must have checked the folder.

@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::plan::{PlanReading, PlanUsage, PlanWindow};
+use crate::platform::files;
 
 /// Name of the file in the state folder.
 pub const FILE: &str = "plan.json";
@@ -65,12 +66,8 @@ impl Plan {
         if *self == before {
             return Ok(());
         }
-        let write = || -> Result<()> {
-            let mut file = tempfile::NamedTempFile::new_in(state_dir)?;
-            serde_json::to_writer(&mut file, self)?;
-            file.persist(state_dir.join(FILE))?;
-            Ok(())
-        };
+        let content = serde_json::to_vec(self)?;
+        let write = || files::write(&state_dir.join(FILE), &content);
         match write() {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
