@@ -169,27 +169,20 @@ fn heard_response(
     };
     let unseen = &ctx.cache.unseen;
     if let Some(progress) = response.shown_at(&delta.positions) {
-        if response.was_stopped {
-            return None;
-        }
-        let said = response.text.unwrap_or_else(|| response.key.short());
-        let last = unseen.last_shown(&response.agent);
-        match last.filter(|last| last.progress == progress) {
-            // The same event again.
-            Some(last) if last.text == said && now.millis_since(last.at) < MAX_LAG_MS => return None,
-            Some(last) if last.text == said || last.before.contains(&said) => {
-                response.repeats = Some(progress)
+        let shown = response.text.map(|text| Shown { text, at: now, progress });
+        match unseen.last_shown(&response.agent).zip(shown) {
+            Some((last, shown)) if (last.text, last.progress) == (shown.text, progress) => {
+                // The same event again.
+                if now.millis_since(last.at).abs() < MAX_LAG_MS {
+                    return None;
+                }
+                response.repeats = Some(progress);
             }
             _ => {
-                change.shown = Some((response.agent, Shown::after(last, said, now, progress)));
+                change.shown = shown.map(|shown| (response.agent, shown));
                 return None;
             }
         }
-    }
-    // Some gateways repeat the ids of calls: heard again after a while, they are those of another response.
-    let last = unseen.last_with_calls_of(&response).filter(|last| now.millis_since(last.at) >= MAX_LAG_MS);
-    if last.is_some() && !response.was_stopped {
-        response.key = MessageKey::from_parts(&["unseen", "again", &response.key.hex(), &now.0.to_string()]);
     }
     let response = unseen.known(&response).cloned().unwrap_or(response);
     (!response.is_shown(&delta.positions)).then_some(response)

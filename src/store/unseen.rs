@@ -22,9 +22,6 @@ pub const FIRST_RESPONSE: Usage =
 /// How many responses are remembered. Estimates of earlier ones can no longer be revoked.
 const MAX_RESPONSES: usize = 512;
 
-/// How many responses are remembered that a file showed without having moved on.
-const MAX_SHOWN: usize = 16;
-
 /// How long a line may take, in milliseconds; the longest measured is 170. After that, a response is overdue even if
 /// its agent has not made another one.
 pub const MAX_LAG_MS: i64 = 2_000;
@@ -47,14 +44,11 @@ pub enum Charge {
 /// How many calls an agent's file showed, and the time of its last response.
 pub type Progress = (u64, Option<Timestamp>);
 
-/// A response that a file showed at once.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A text that ended a turn and that a file showed at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shown {
-    /// A hash of its text, or of the ids of its calls.
+    /// Its hash.
     pub text: u64,
-    /// Those of the ones before, which the file showed without having moved on since.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub before: Vec<u64>,
     /// When a hook was told of it.
     pub at: Timestamp,
     /// How far the file was.
@@ -84,7 +78,7 @@ pub struct UnseenResponse {
     /// The time of the last response in its agent's file when it was heard of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Timestamp>,
-    /// How far the file was that showed the same text or ids before: until it moves on, it does not show this one.
+    /// How far the file was that showed the same text before: until it moves on, it does not show this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeats: Option<Progress>,
     /// What it is charged, once its charge is due.
@@ -96,17 +90,6 @@ pub struct UnseenResponse {
     /// How far its charge is.
     #[serde(default)]
     pub charge: Charge,
-}
-
-impl Shown {
-    /// A response that a file shows; `last`: the one before.
-    pub fn after(last: Option<&Self>, text: u64, at: Timestamp, progress: Progress) -> Self {
-        let stood = last.filter(|last| last.progress == progress);
-        let mut before: Vec<u64> =
-            stood.into_iter().flat_map(|last| last.before.iter().chain([&last.text])).copied().collect();
-        before.drain(..before.len().saturating_sub(MAX_SHOWN));
-        Self { text, before, at, progress }
-    }
 }
 
 impl UnseenResponse {
@@ -132,17 +115,9 @@ impl UnseenResponse {
         let is_repeated = (&self.agent, self.text, self.was_stopped)
             == (&other.agent, other.text, other.was_stopped)
             && other.at.millis_since(self.at).abs() < MAX_LAG_MS;
-        let is_again = self.has_calls_of(other)
-            && other.at.millis_since(self.at).max(self.at.millis_since(other.at)) < MAX_LAG_MS;
         self.key == other.key
-            || is_again
             || (is_stopped && shares_calls)
             || (is_repeated && (self.text.is_some() || is_stopped))
-    }
-
-    /// Whether both have calls, with the same ids.
-    fn has_calls_of(&self, other: &Self) -> bool {
-        !self.calls.is_empty() && (&self.agent, &self.calls) == (&other.agent, &other.calls)
     }
 
     /// Whether the response is among the last ones of a file.
@@ -153,12 +128,7 @@ impl UnseenResponse {
     /// How far the file is that shows it.
     pub fn shown_at(&self, positions: &BTreeMap<PathBuf, Box<Position>>) -> Option<Progress> {
         let has_it = |position: &&Position| match self.text {
-            None => {
-                // Of the ids that it showed before, only those that it repeated since.
-                let before = self.repeats.map_or(0, |(calls, _)| calls);
-                let new = usize::try_from(position.tools_seen.saturating_sub(before)).unwrap_or(usize::MAX);
-                position.recent_tools.iter().rev().take(new).any(|call| self.calls.contains(call))
-            }
+            None => self.calls.iter().any(|call| position.recent_tools.contains(call)),
             Some(_) => {
                 position.last_text == self.text && position.agent.as_deref().unwrap_or_default() == self.agent
             }
@@ -197,7 +167,7 @@ pub struct UnseenResponses {
     missing: BTreeSet<String>,
     /// Whether the person was told.
     pub told: bool,
-    /// By agent, the last response that a file showed at once.
+    /// By agent, the last text that a file showed at once.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     shown: BTreeMap<String, Shown>,
 }
@@ -209,7 +179,7 @@ pub struct UnseenChange {
     pub seen: BTreeSet<MessageKey>,
     /// The response that the hook was told of.
     pub heard: Option<UnseenResponse>,
-    /// The response that the hook was told of, if a file shows it, and its agent.
+    /// The text that the hook was told of, if a file shows it, and its agent.
     pub shown: Option<(String, Shown)>,
     /// The responses that are missing.
     pub missing: Vec<UnseenResponse>,
@@ -244,12 +214,7 @@ impl UnseenResponses {
         self.responses.iter().find(|known| known.is_same(response))
     }
 
-    /// The last response of the same agent with calls of the same ids.
-    pub fn last_with_calls_of(&self, response: &UnseenResponse) -> Option<&UnseenResponse> {
-        self.responses.iter().rfind(|known| known.has_calls_of(response))
-    }
-
-    /// The last response of an agent that a file showed at once.
+    /// The last text of an agent that a file showed at once.
     pub fn last_shown(&self, agent: &str) -> Option<&Shown> {
         self.shown.get(agent)
     }

@@ -63,7 +63,11 @@ impl Segment {
                 let bar = self.bar.as_ref().map_or(0, |(name, _)| name.chars().count() + BAR_WIDTH + 2);
                 bar + self.full.chars().count()
             }
-            Form::Short => self.short.chars().count(),
+            Form::Short => match &self.bar {
+                Some(_) => self.short.chars().count() + BAR_WIDTH + 1,
+                None => self.short.chars().count(),
+            },
+            Form::Brief => self.short.chars().count(),
             Form::Absent => 0,
         }
     }
@@ -83,6 +87,10 @@ impl Segment {
                     self.full
                 )
             }
+            (Form::Short, Some((name, utilization))) => {
+                let rest = self.short.strip_prefix(name.as_str()).unwrap_or(&self.short).trim_start();
+                format!("{name} {} {style}{rest}{style:#}", bar::blocks(*utilization, BAR_WIDTH, style))
+            }
             (Form::Full, None) => format!("{style}{}{style:#}", self.full),
             _ => format!("{style}{}{style:#}", self.short),
         }
@@ -93,7 +101,10 @@ impl Segment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Full,
+    /// The short text, with the bar.
     Short,
+    /// The short text alone.
+    Brief,
     Absent,
 }
 
@@ -103,8 +114,8 @@ pub fn line(segments: &[Segment], columns: usize, color: bool) -> String {
     // Of equally important ones, the last.
     let mut order: Vec<usize> = (0..segments.len()).collect();
     order.sort_by_key(|at| (segments[*at].importance, std::cmp::Reverse(*at)));
-    let steps = order.iter().map(|at| (*at, Form::Short)).chain(order.iter().map(|at| (*at, Form::Absent)));
-    for (at, form) in steps {
+    let steps = [Form::Short, Form::Brief, Form::Absent];
+    for (form, at) in steps.into_iter().flat_map(|form| order.iter().map(move |at| (form, *at))) {
         if width(segments, &forms) <= columns {
             break;
         }
@@ -184,6 +195,7 @@ mod tests {
             "Sonnet 4.5 · context 3% of 200k · session ███░░░░░ 45% 450k/1M · breaker open: repeats"
         );
         assert_eq!(line(80), "Sonnet 4.5 · ctx 3% · session ███░░░░░ 45% 450k/1M · breaker open: repeats");
+        assert_eq!(line(62), "Sonnet 4.5 · ctx 3% · session ███░░░░░ 45% · breaker open");
         assert_eq!(line(50), "Sonnet 4.5 · ctx 3% · session 45% · breaker open");
         assert_eq!(line(40), "ctx 3% · session 45% · breaker open");
         assert_eq!(line(12), "breaker open");

@@ -1,13 +1,15 @@
 //! Bugs found by the fault run on machines that share a store, as minimal tests.
 
 use std::fs;
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
 use super::outage::copy_folder;
 use super::shared::logging;
-use crate::harness::{Home, message};
+use crate::harness::{self, Home};
 use crate::redis::Server;
+use crate::redis_store::now;
 
 /// Homes on one shared store, with a user budget.
 fn homes<const N: usize>() -> (Server, [Home; N]) {
@@ -22,6 +24,14 @@ fn homes<const N: usize>() -> (Server, [Home; N]) {
     };
     let homes = std::array::from_fn(home);
     (server, homes)
+}
+
+/// A response of this month. In each home it is the same.
+fn message(n: usize, input: u64, output: u64) -> Value {
+    static NOW: LazyLock<String> = LazyLock::new(now);
+    let mut line = harness::message(n, input, output);
+    line["timestamp"] = NOW.as_str().into();
+    line
 }
 
 fn works(home: &Home, session: &str, n: usize) {

@@ -32,44 +32,6 @@ fn a_text_that_a_file_showed_before_is_charged_again(home: &Home) {
     assert_exact(home, "s", 5, 2);
 }
 
-fn ids_that_a_file_showed_before_are_charged_again(home: &Home) {
-    let file = home.transcript("s");
-    home.append(&file, &[line(1)]);
-    // The same event may call two hooks.
-    assert_eq!([told(&batch(home, "s", 1)), told(&batch(home, "s", 1))], [0, 0]);
-    assert_exact(home, "s", 1, 2);
-    for response in 1..=3 {
-        at_second(home, 10 * response);
-        batch(home, "s", 1);
-        batch(home, "s", 1);
-    }
-    assert_eq!(counted(home, "s"), [4000, 4, 8, 3]);
-    // The file moves on, as the ids say.
-    home.append(&file, &[line(2)]);
-    at_second(home, 40);
-    assert!(batch(home, "s", 2).is_silent());
-    assert_eq!(counted(home, "s"), [5000, 5, 10, 3]);
-}
-
-fn ids_that_come_in_turn_are_charged_again(home: &Home) {
-    home.append(&home.transcript("s"), &[line(1), line(2), line(3)]);
-    for response in 0..9 {
-        at_second(home, 10 * response);
-        batch(home, "s", response as usize % 3 + 1);
-    }
-    assert_eq!(counted(home, "s"), [9000, 9, 18, 6]);
-}
-
-fn ids_that_repeat_without_a_file_are_charged_each_time(home: &Home) {
-    for response in 0..4 {
-        at_second(home, 10 * response);
-        batch(home, "s", 1);
-        batch(home, "s", 1);
-    }
-    assert_eq!(counted(home, "s"), [112_000, 4, 8, 4]);
-    assert!(home.hook("UserPromptSubmit", "s", json!({"prompt": "more"})).stdout.contains("block"));
-}
-
 fn the_text_of_a_line_with_several_blocks_is_known(home: &Home) {
     let mut answer = last_line(1, "First,");
     answer["message"]["content"].as_array_mut().unwrap().extend([
@@ -140,9 +102,6 @@ fn a_file_that_turns_up_elsewhere_later_is_read(home: &Home) {
 }
 
 on_both_stores!(
-    ids_that_a_file_showed_before_are_charged_again,
-    ids_that_come_in_turn_are_charged_again,
-    ids_that_repeat_without_a_file_are_charged_each_time,
     a_text_that_a_file_showed_before_is_charged_again,
     the_text_of_a_line_with_several_blocks_is_known,
     a_late_line_with_the_text_of_the_turn_before_is_not_estimated,
