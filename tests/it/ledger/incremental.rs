@@ -73,10 +73,7 @@ mod crashes {
             let done = run_killed_at(command, b"", At { stops, instructions: 0 });
             rows::import(&home);
             assert_eq!(rows::all_columns(&home), expected, "killed at {stops}");
-            let check: String = rows::open(&rows::ledger(&home))
-                .query_row("PRAGMA integrity_check", (), |r| r.get(0))
-                .unwrap();
-            assert_eq!(check, "ok", "killed at {stops}");
+            rows::assert_sound(&home);
             if !done.killed {
                 break;
             }

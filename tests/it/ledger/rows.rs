@@ -20,6 +20,13 @@ pub fn open(path: &Path) -> Connection {
     Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
 }
 
+/// The ledger's file is not damaged.
+#[track_caller]
+pub fn assert_sound(home: &Home) {
+    let check = open(&ledger(home)).query_row("PRAGMA integrity_check", (), |r| r.get::<_, String>(0));
+    assert_eq!(check.unwrap(), "ok");
+}
+
 /// Runs `fusebox import`, which must work.
 pub fn import(home: &Home) -> Ran {
     let ran = home.fusebox(&["import", "--json"]);
