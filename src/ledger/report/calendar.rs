@@ -109,9 +109,10 @@ mod tests {
             }
         }
 
-        /// Days are those of an independent implementation with its own zone data, except in a repeated hour at midnight.
+        /// Days are those of an independent implementation with its own zone data, except in a repeated hour at midnight. Until
+        /// 2022: recent decisions of governments may be in only one of the two.
         #[test]
-        fn days_are_local_dates(name in prop::sample::select(&ZONES[..]), ms in 500_000_000_000_i64..1_900_000_000_000) {
+        fn days_are_local_dates(name in prop::sample::select(&ZONES[..]), ms in 500_000_000_000_i64..1_640_995_200_000) {
             use chrono::TimeZone;
             let tz: chrono_tz::Tz = name.parse().unwrap();
             let local = tz.timestamp_millis_opt(ms).unwrap().date_naive();
