@@ -1,7 +1,7 @@
 //! Fusebox: budgets, quotas and a circuit breaker for Claude Code, as small hook executables.
 //!
 //! Layers, each importing only from those to its left: [`domain`] ← [`prices`] ← [`platform`] ← [`transcript`] ← [`agents`] ←
-//! [`config`] ← [`store`] ← [`ledger`] ← [`app`] ← [`hook`] ← [`cli`]. `store` does not import `agents`. [`zoneinfo`] wraps the
+//! [`config`] ← [`store`] ← [`ledger`] ← [`app`] ← [`hook`] ← [`server`] ← [`cli`]. `store` does not import `agents`. [`zoneinfo`] wraps the
 //! system's time zones and is on the level of `platform`. It also parses the text form of a window rule, which needs
 //! the zone files.
 //!
@@ -49,6 +49,7 @@ pub mod hook;
 pub mod ledger;
 pub mod platform;
 pub mod prices;
+pub mod server;
 pub mod store;
 pub mod transcript;
 pub mod zoneinfo;

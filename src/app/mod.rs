@@ -33,6 +33,7 @@ pub mod report;
 pub mod resync;
 pub mod session;
 pub mod session_files;
+pub mod snapshot;
 pub mod status;
 pub mod status_line;
 pub mod store_access;

@@ -219,7 +219,7 @@ pub struct ChangedCircuit {
     pub trip: Option<Trip>,
 }
 
-/// A person (`by`) decides about the breakers of one agent, or about all open ones of a session.
+/// A person (`by`) decides about the breakers of one agent, or about all open ones of a session, with a reason.
 ///
 /// # Errors
 /// None is open (to acknowledge), there is no reason, or the store cannot be written.
@@ -229,14 +229,14 @@ pub fn decide_circuit(
     session: &str,
     agent: Option<&str>,
     decision: CircuitDecision,
-    reason: &str,
+    (by, reason): (&str, &str),
 ) -> Result<Vec<ChangedCircuit>, Refusal> {
     let reason = reason.trim();
     if reason.is_empty() {
         return Err(Refusal::NoReason);
     }
-    let (now, by) = (env.now, env.user());
-    let done = store.call(|store| store.decide_circuit(session, agent, decision, (&by, reason), now))?;
+    let done =
+        store.call(|store| store.decide_circuit(session, agent, decision, (by, reason), env.now))?;
     if done.is_empty() {
         let of = agent.map_or_else(String::new, |agent| match agent {
             "" => " for the main agent".to_owned(),

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::store_access::{self, StoreAccess};
 use crate::domain::time::Timestamp;
-use crate::store::StoreKind;
+use crate::store::{Store, StoreKind};
 
 /// The status of the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -30,14 +30,20 @@ impl StoreStatus {
     /// # Errors
     /// The store cannot be read.
     pub fn read(store: &mut StoreAccess, now: Timestamp) -> store_access::Result<Self> {
-        store.call(|store| {
-            let kind = match store.kind() {
-                StoreKind::Embedded => "embedded",
-                StoreKind::Shared => "redis",
-            };
-            let (epoch, recovering) = (store.store_id()?, store.rebuilding_machines(now)?);
-            Ok(Self { kind, epoch, recovering, reachable: true, error: None, as_of: None })
-        })
+        store.call(|store| Self::of_store(store, now))
+    }
+
+    /// The same of an open store.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn of_store(store: &mut dyn Store, now: Timestamp) -> crate::store::Result<Self> {
+        let kind = match store.kind() {
+            StoreKind::Embedded => "embedded",
+            StoreKind::Shared => "redis",
+        };
+        let (epoch, recovering) = (store.store_id()?, store.rebuilding_machines(now)?);
+        Ok(Self { kind, epoch, recovering, reachable: true, error: None, as_of: None })
     }
 
     /// A shared store that does not answer. `epoch`: its id at its last answer, at `as_of`.

@@ -25,6 +25,7 @@ pub mod render;
 pub mod report;
 pub mod resync;
 pub mod select;
+pub mod serve;
 pub mod settings_file;
 pub mod settings_scope;
 mod settings_text;
@@ -97,6 +98,8 @@ enum Command {
     Config(config::ConfigArgs),
     /// List, show and check what models cost, and price the ledger's records again.
     Prices(prices::PricesArgs),
+    /// Serve the dashboard, the REST API and Prometheus metrics.
+    Serve(serve::ServeArgs),
     /// Print the Redis users that a shared store needs.
     Redis(redis::RedisArgs),
     /// Print the manual page, or write one for each command into a folder.
@@ -167,6 +170,7 @@ pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Command::History(args) => history::run(args, env, io),
         Command::Config(args) => config::run(args, env, io),
         Command::Prices(args) => prices::run(args, env, io),
+        Command::Serve(args) => serve::run(args, env, io),
         Command::Redis(args) => redis::run(args, env, io),
         Command::Man(args) => man::run(args, Cli::command(), io),
         Command::Completions(args) => completions::run(args, &mut Cli::command(), io),

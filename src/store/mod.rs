@@ -39,6 +39,6 @@ pub use self::session::{ClientProcess, Session, SessionRow, SessionTotal};
 const CLAIM_MS: i64 = 5_000;
 
 /// A complete store.
-pub trait Store: Record + Decide + Query + Recover {}
+pub trait Store: Record + Decide + Query + Recover + Send {}
 
-impl<T: Record + Decide + Query + Recover> Store for T {}
+impl<T: Record + Decide + Query + Recover + Send> Store for T {}

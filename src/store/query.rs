@@ -42,6 +42,17 @@ pub trait Query {
     /// The store cannot be read.
     fn events(&mut self, session: Option<&str>, call: Option<u64>) -> Result<Vec<Event>>;
 
+    /// The newest events of all sessions, newest first, at most this many.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn recent_events(&mut self, most: usize) -> Result<Vec<Event>> {
+        let mut all = self.events(None, None)?;
+        all.reverse();
+        all.truncate(most);
+        Ok(all)
+    }
+
     /// Breakers of one session or all, the most recently seen session first.
     ///
     /// # Errors

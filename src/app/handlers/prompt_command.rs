@@ -122,8 +122,8 @@ fn acknowledge(ctx: &mut SessionContext, person: Result<(), NotAPerson>, reason:
             &format!("fusebox circuit ack --session {session} --reason {}", shell_quoted(reason)),
         );
     }
-    let decision = CircuitDecision::Acknowledge;
-    match operate::decide_circuit(ctx.env, &mut ctx.store, &session, None, decision, reason) {
+    let (decision, by) = (CircuitDecision::Acknowledge, ctx.env.user());
+    match operate::decide_circuit(ctx.env, &mut ctx.store, &session, None, decision, (&by, reason)) {
         Ok(_) => "Fusebox: acknowledged. The circuit breaker lets one test call through, and closes if that succeeds. (Your \
                   next prompt to the agent closes it in any case.)"
             .to_owned(),

@@ -11,6 +11,7 @@ pub mod status_line;
 pub mod verdicts;
 
 use self::amounts::{number, quantity};
+use crate::domain::alert::BudgetAlert;
 use crate::domain::breaker::circuit::Trip;
 use crate::domain::breaker::policy::Policy;
 use crate::domain::breaker::rules;
@@ -81,6 +82,13 @@ fn trip_details(trip: &Trip, excerpts: &Excerpts) -> String {
 /// Why a breaker tripped, without an excerpt of the input.
 pub fn trip_summary(trip: &Trip) -> String {
     trip_details(trip, &Excerpts::default())
+}
+
+/// What an alert says: `session passed 80% of 200,000 tokens (160,512 used)`.
+pub fn alert_summary(alert: &BudgetAlert) -> String {
+    let [limit, used] = [alert.limit, alert.used].map(|units| quantity(units, alert.unit));
+    let percent = (alert.threshold * 100.0).round();
+    format!("{} passed {percent}% of {limit} ({used} used)", alert.budget)
 }
 
 /// The command that extends a budget by `amount`.

@@ -68,6 +68,12 @@ impl CallHistory {
         self.calls.iter().any(|call| call.id == id)
     }
 
+    /// How many times in a row the last call came, by its signature; 0 without calls.
+    pub fn repeats_of_last(&self) -> u32 {
+        let last = self.calls.last().map(|call| call.signature);
+        self.calls.iter().rev().take_while(|call| Some(call.signature) == last).count() as u32
+    }
+
     /// Adds a call, told of by itself, to the current response, sorted by id. Returns false if it is known. (Ids can
     /// repeat: the same id with another input is another call.)
     pub fn add(&mut self, call: Call) -> bool {

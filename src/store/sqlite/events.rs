@@ -59,6 +59,12 @@ pub fn events(db: &Connection, session: Option<&str>, call: Option<u64>) -> Resu
     Ok(all)
 }
 
+/// The newest events, newest first.
+pub fn recent_events(db: &Connection, most: usize) -> Result<Vec<Event>> {
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    query_events(db, "SELECT id, event FROM events ORDER BY id DESC LIMIT ?", [most])
+}
+
 fn query_events(db: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<Event>> {
     let mut query = db.prepare(sql)?;
     let rows = query.query_map(parameters, |r| Ok((r.get(0)?, r.get::<_, String>(1)?)))?;

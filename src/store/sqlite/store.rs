@@ -113,6 +113,10 @@ impl Query for SqliteStore {
         self.read(|db| events::events(db, session, call))
     }
 
+    fn recent_events(&mut self, most: usize) -> Result<Vec<Event>> {
+        self.read(|db| events::recent_events(db, most))
+    }
+
     fn circuits(&mut self, session: Option<&str>) -> Result<Vec<CircuitRow>> {
         self.read(|db| match session.map(|id| sessions::session_number(db, id)).transpose()? {
             Some(None) => Ok(Vec::new()),

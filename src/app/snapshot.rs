@@ -1,0 +1,406 @@
+//! What operators look at, as the store has it at one moment: sessions, budgets, breakers, alerts, decisions and events of
+//! all sessions. For the server, which answers many requests from one snapshot.
+//!
+//! Read-only: no transcript is read, nothing is refilled, and no store is created. Sessions that have ended are read once
+//! and remembered, so that a snapshot of many sessions stays cheap.
+
+use std::collections::HashMap;
+
+use wildmatch::WildMatch;
+
+use super::open_store::StoreLocation;
+use super::plan::{self, UnknownBudget};
+use super::process_tree;
+use super::store_status::StoreStatus;
+use crate::config::{self, Config, Stamp};
+use crate::domain::alert::AlertRecord;
+use crate::domain::budget::{Budget, BudgetState, Scope, TokenClasses, Unit};
+use crate::domain::event::Event;
+use crate::domain::message::MessageKey;
+use crate::domain::operation::Operation;
+use crate::domain::time::Timestamp;
+use crate::platform::Env;
+use crate::store::{BudgetKey, CircuitRow, Result, SessionRow, Store, StoreError, sqlite};
+
+/// How many budgets are read in one step of the store. More would make hooks wait.
+const STEP: usize = 200;
+
+/// The most events that are kept, the newest.
+pub const MAX_EVENTS: usize = 1000;
+
+/// Everything at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The moment.
+    pub at: Timestamp,
+    /// The store; `None`: there is none yet.
+    pub store: Option<StoreStatus>,
+    /// The sessions, most recently seen first.
+    pub sessions: Vec<SessionSummary>,
+    /// The budgets of live sessions and of everything charged in the current windows, then those of ended sessions.
+    pub budgets: Vec<BudgetEntry>,
+    /// Budgets in percent about which nothing is known.
+    pub unknown_budgets: Vec<UnknownBudget>,
+    /// The breakers, the most recently seen session first.
+    pub circuits: Vec<CircuitEntry>,
+    /// The alerts, newest first.
+    pub alerts: Vec<AlertRecord>,
+    /// Decisions about budgets, newest first.
+    pub operations: Vec<Operation>,
+    /// Events, newest first.
+    pub events: Vec<Event>,
+    /// The configuration that the budgets are of.
+    pub config: Config,
+}
+
+/// A session in a snapshot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionSummary {
+    /// The session.
+    pub row: SessionRow,
+    /// Whether it is live.
+    pub is_live: bool,
+    /// What it used.
+    pub used: SessionUse,
+    /// Its subagents that are working.
+    pub subagents: u32,
+}
+
+/// What a session used since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionUse {
+    /// Input, output and cache writes.
+    pub fresh_tokens: u64,
+    /// Tokens of all classes.
+    pub tokens: u64,
+    /// Model responses.
+    pub requests: u64,
+    /// Tool calls.
+    pub tool_calls: u64,
+    /// Cost in nano-dollars.
+    pub nano_usd: u64,
+}
+
+/// A budget in a snapshot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BudgetEntry {
+    /// Names it in addresses: a hash of the budget's name and the value.
+    pub id: String,
+    /// The state.
+    pub state: BudgetState,
+    /// Whether anything can be charged to it now: not if its session has ended.
+    pub is_active: bool,
+}
+
+/// A breaker in a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CircuitEntry {
+    /// Names it in addresses: a hash of the session and the agent.
+    pub id: String,
+    /// The breaker.
+    pub row: CircuitRow,
+    /// Whether its session is live.
+    pub is_live: bool,
+}
+
+/// The id of a budget for one value.
+pub fn budget_id(budget: &str, value: &str) -> String {
+    format!("{:016x}", MessageKey::from_parts(&["budget", budget, value]).short())
+}
+
+/// The id of an agent's breaker.
+pub fn circuit_id(session: &str, agent: &str) -> String {
+    format!("{:016x}", MessageKey::from_parts(&["circuit", session, agent]).short())
+}
+
+impl Snapshot {
+    /// The budget with this id.
+    pub fn budget(&self, id: &str) -> Option<&BudgetEntry> {
+        self.budgets.iter().find(|budget| budget.id == id)
+    }
+
+    /// The breaker with this id.
+    pub fn circuit(&self, id: &str) -> Option<&CircuitEntry> {
+        self.circuits.iter().find(|circuit| circuit.id == id)
+    }
+
+    /// The session with this id.
+    pub fn session(&self, id: &str) -> Option<&SessionSummary> {
+        self.sessions.iter().find(|session| session.row.session.id == id)
+    }
+}
+
+/// Reads snapshots, one after the other.
+pub struct SnapshotReader {
+    config: Config,
+    stamp: Stamp,
+    store: Option<Box<dyn Store>>,
+    ended: HashMap<String, EndedSession>,
+    /// What is wrong with the configuration's files since the configuration was last read.
+    problems: Vec<String>,
+}
+
+/// A session that has ended, as it was read. Only decisions still change it.
+struct EndedSession {
+    row: SessionRow,
+    decisions: usize,
+    used: SessionUse,
+    budgets: Vec<BudgetState>,
+}
+
+impl SnapshotReader {
+    /// Reads the user's configuration.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn new(env: &Env) -> std::result::Result<Self, Vec<String>> {
+        let loaded = config::load(env, None);
+        if !loaded.is_usable() {
+            return Err(loaded.problems.iter().map(ToString::to_string).collect());
+        }
+        let stamp = Stamp::current(env, None);
+        Ok(Self { config: loaded.config, stamp, store: None, ended: HashMap::new(), problems: Vec::new() })
+    }
+
+    /// The configuration that was last read and can be used.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What is wrong with the configuration since it was changed; the last good one stays in force.
+    pub fn take_problems(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.problems)
+    }
+
+    /// Reads a snapshot.
+    ///
+    /// # Errors
+    /// The store cannot be read. The next call opens it again.
+    pub fn read(&mut self, env: &Env) -> Result<Snapshot> {
+        self.reload_configuration(env);
+        let mut store = match self.store.take() {
+            Some(store) => store,
+            None if is_missing(env, &self.config) => return Ok(self.empty(env)),
+            None => StoreLocation::new(&self.config).open(env, None)?.0,
+        };
+        store.connect()?;
+        let snapshot = self.read_from(env, &mut *store)?;
+        self.store = Some(store);
+        Ok(snapshot)
+    }
+
+    fn reload_configuration(&mut self, env: &Env) {
+        let stamp = Stamp::current(env, None);
+        if stamp != self.stamp {
+            self.stamp = stamp;
+            let loaded = config::load(env, None);
+            self.problems = loaded.problems.iter().map(ToString::to_string).collect();
+            if loaded.is_usable() {
+                if !StoreLocation::new(&self.config).is_same_store(&loaded.config) {
+                    self.store = None;
+                }
+                self.config = loaded.config;
+                self.ended.clear();
+            }
+        }
+        plan::look_up(&mut self.config, env);
+    }
+
+    /// Nothing has been recorded.
+    fn empty(&self, env: &Env) -> Snapshot {
+        Snapshot {
+            at: env.now,
+            store: None,
+            sessions: Vec::new(),
+            budgets: Vec::new(),
+            unknown_budgets: plan::unknown_budgets(&self.config, &env.user(), env),
+            circuits: Vec::new(),
+            alerts: Vec::new(),
+            operations: Vec::new(),
+            events: Vec::new(),
+            config: self.config.clone(),
+        }
+    }
+
+    fn read_from(&mut self, env: &Env, store: &mut dyn Store) -> Result<Snapshot> {
+        let mut snapshot =
+            Snapshot { store: Some(StoreStatus::of_store(store, env.now)?), ..self.empty(env) };
+        snapshot.operations = store.operations(None)?;
+        snapshot.operations.reverse();
+        let rows = store.sessions()?;
+        let (sessions, of_sessions) = self.read_sessions(env, store, rows, &snapshot.operations)?;
+        snapshot.sessions = sessions;
+        let others = self.other_budgets(env, store)?;
+        let others = states(store, &others, env.now)?;
+        snapshot.budgets = entries(&snapshot.sessions, others, of_sessions);
+        let is_live: HashMap<&str, bool> = snapshot
+            .sessions
+            .iter()
+            .map(|session| (session.row.session.id.as_str(), session.is_live))
+            .collect();
+        snapshot.circuits = store
+            .circuits(None)?
+            .into_iter()
+            .map(|row| CircuitEntry {
+                id: circuit_id(&row.session, &row.agent),
+                is_live: is_live.get(row.session.as_str()).copied().unwrap_or(false),
+                row,
+            })
+            .collect();
+        snapshot.alerts = store.alerts()?;
+        snapshot.events = store.recent_events(MAX_EVENTS)?;
+        Ok(snapshot)
+    }
+
+    /// The sessions, and the states of the budgets that count sessions.
+    fn read_sessions(
+        &mut self,
+        env: &Env,
+        store: &mut dyn Store,
+        rows: Vec<SessionRow>,
+        operations: &[Operation],
+    ) -> Result<(Vec<SessionSummary>, Vec<BudgetState>)> {
+        let mut decisions: HashMap<&str, usize> = HashMap::new();
+        for operation in operations {
+            *decisions.entry(&operation.value).or_default() += 1;
+        }
+        let decisions_on = |id: &str| decisions.get(id).copied().unwrap_or(0);
+        let is_known = |row: &SessionRow| {
+            let known = self.ended.get(&row.session.id);
+            known.is_some_and(|known| known.row == *row && known.decisions == decisions_on(&row.session.id))
+        };
+        let fresh: Vec<&SessionRow> = rows.iter().filter(|row| !is_known(row)).collect();
+        let mut read = self.read_fresh(env, store, &fresh)?;
+        let (mut sessions, mut budgets) = (Vec::new(), Vec::new());
+        for row in rows {
+            let id = &row.session.id;
+            let is_live = process_tree::is_live(&row, env.now);
+            let (used, states) = match (read.remove(id), self.ended.get(id)) {
+                (Some(read), _) => read,
+                (None, Some(known)) => (known.used, known.budgets.clone()),
+                (None, None) => Default::default(),
+            };
+            budgets.extend(states.iter().cloned());
+            let subagents = if is_live { store.slots(id)?.live() } else { 0 };
+            if row.ended.is_some() {
+                let known = EndedSession {
+                    row: row.clone(),
+                    decisions: decisions_on(id),
+                    used,
+                    budgets: states,
+                };
+                self.ended.insert(id.clone(), known);
+            }
+            sessions.push(SessionSummary { row, is_live, used, subagents });
+        }
+        Ok((sessions, budgets))
+    }
+
+    /// What these sessions used, and their budgets, by session.
+    fn read_fresh(
+        &self,
+        env: &Env,
+        store: &mut dyn Store,
+        rows: &[&SessionRow],
+    ) -> Result<HashMap<String, (SessionUse, Vec<BudgetState>)>> {
+        let of_sessions = self.config.budgets.iter().filter(|budget| budget.scope == Scope::Session);
+        let budgets: Vec<(WildMatch, &Budget)> =
+            of_sessions.map(|budget| (WildMatch::new(&budget.matches), budget)).collect();
+        let meters = meters();
+        let mut keys = Vec::new();
+        for row in rows {
+            let id = &row.session.id;
+            let counting = budgets.iter().filter(|(glob, _)| glob.matches(id)).map(|(_, budget)| *budget);
+            keys.extend(
+                meters
+                    .iter()
+                    .chain(counting)
+                    .map(|budget| BudgetKey { budget: budget.clone(), value: id.clone() }),
+            );
+        }
+        let mut read: HashMap<String, (SessionUse, Vec<BudgetState>)> = HashMap::new();
+        for state in states(store, &keys, env.now)? {
+            let (used, of_session) = read.entry(state.value.clone()).or_default();
+            match meters.iter().position(|meter| *meter == state.budget) {
+                Some(0) => used.fresh_tokens = state.used,
+                Some(1) => used.tokens = state.used,
+                Some(2) => used.requests = state.used,
+                Some(3) => used.tool_calls = state.used,
+                Some(_) => used.nano_usd = state.used,
+                None => of_session.push(state),
+            }
+        }
+        Ok(read)
+    }
+
+    /// The budgets that count anything but sessions, with the values charged in their windows.
+    fn other_budgets(&self, env: &Env, store: &mut dyn Store) -> Result<Vec<BudgetKey>> {
+        let mut keys = Vec::new();
+        for budget in self.config.budgets.iter().filter(|budget| budget.scope != Scope::Session) {
+            let values = match budget.unit {
+                // It has one value: this user, whose account it is.
+                Unit::Percent if budget.is_known(env.now) => vec![env.user()],
+                Unit::Percent => Vec::new(),
+                _ => store.values(budget.scope, budget.window_at(env.now).start)?,
+            };
+            let glob = WildMatch::new(&budget.matches);
+            let counted = values.into_iter().filter(|value| glob.matches(value));
+            keys.extend(counted.map(|value| BudgetKey { budget: budget.clone(), value }));
+        }
+        Ok(keys)
+    }
+}
+
+/// Whether there is no store yet. A shared one is elsewhere.
+fn is_missing(env: &Env, config: &Config) -> bool {
+    !StoreLocation::new(config).is_shared()
+        && env.state_dir().is_some_and(|dir| !dir.join(sqlite::FILE).exists())
+}
+
+/// Budgets that limit nothing, and count what [`SessionUse`] says, in the order of its fields.
+fn meters() -> [Budget; 5] {
+    let of = |unit, count| Budget { unit, count, matches: "*".to_owned(), ..Budget::placeholder() };
+    let all = TokenClasses { cache_read: true, ..TokenClasses::FRESH };
+    [
+        of(Unit::Tokens, TokenClasses::FRESH),
+        of(Unit::Tokens, all),
+        of(Unit::Requests, TokenClasses::FRESH),
+        of(Unit::ToolCalls, TokenClasses::FRESH),
+        of(Unit::Usd, TokenClasses::FRESH),
+    ]
+}
+
+/// The states of these budgets, in short steps.
+fn states(
+    store: &mut dyn Store,
+    keys: &[BudgetKey],
+    now: Timestamp,
+) -> std::result::Result<Vec<BudgetState>, StoreError> {
+    let mut all = Vec::new();
+    for some in keys.chunks(STEP) {
+        all.extend(store.states(some, now)?);
+    }
+    Ok(all)
+}
+
+/// The budgets with their ids: those of live sessions and windows first.
+fn entries(
+    sessions: &[SessionSummary],
+    others: Vec<BudgetState>,
+    of_sessions: Vec<BudgetState>,
+) -> Vec<BudgetEntry> {
+    let live: std::collections::HashSet<&str> = sessions
+        .iter()
+        .filter(|session| session.is_live)
+        .map(|session| session.row.session.id.as_str())
+        .collect();
+    let entry = |state: BudgetState, is_active| BudgetEntry {
+        id: budget_id(&state.budget.name, &state.value),
+        state,
+        is_active,
+    };
+    let (active, ended): (Vec<BudgetState>, Vec<BudgetState>) =
+        of_sessions.into_iter().partition(|state| live.contains(state.value.as_str()));
+    let active = active.into_iter().chain(others).map(|state| entry(state, true));
+    active.chain(ended.into_iter().map(|state| entry(state, false))).collect()
+}

@@ -1,0 +1,96 @@
+//! Carries out what operators decide, with the store opened for each decision, like a command does.
+
+use std::sync::Arc;
+
+use super::Server;
+use super::problem::Problem;
+use crate::app::operate::{self, AppliedOperation, ChangedCircuit, OperationRequest};
+use crate::app::store_access::StoreAccess;
+use crate::config::Config;
+use crate::domain::alert::Acknowledgement;
+use crate::domain::event::CircuitDecision;
+use crate::platform::Env;
+
+/// A decision about the breaker of one agent.
+#[derive(Clone, Debug)]
+pub struct CircuitRequest {
+    /// The session.
+    pub session: String,
+    /// The subagent; empty for the main agent.
+    pub agent: String,
+    /// The decision.
+    pub decision: CircuitDecision,
+    /// Who decided.
+    pub actor: String,
+    /// The reason.
+    pub reason: String,
+}
+
+impl Server {
+    /// Extends or resets a budget.
+    ///
+    /// # Errors
+    /// Why it was refused; nothing was changed.
+    pub async fn operate(self: &Arc<Self>, request: OperationRequest) -> Result<AppliedOperation, Problem> {
+        let done = self
+            .decide(move |env, config, store| {
+                operate::operate(env, config, store, &request).map_err(Problem::from)
+            })
+            .await?;
+        for warning in &done.warnings {
+            tracing::warn!(warning, "a decision");
+        }
+        Ok(done)
+    }
+
+    /// Acknowledges or resets a breaker.
+    ///
+    /// # Errors
+    /// Why it was refused; nothing was changed.
+    pub async fn decide_circuit(
+        self: &Arc<Self>,
+        request: CircuitRequest,
+    ) -> Result<Vec<ChangedCircuit>, Problem> {
+        self.decide(move |env, _, store| {
+            let CircuitRequest { session, agent, decision, actor, reason } = &request;
+            operate::decide_circuit(env, store, session, Some(agent), *decision, (actor, reason))
+                .map_err(Problem::from)
+        })
+        .await
+    }
+
+    /// Acknowledges alerts. Returns those newly acknowledged.
+    ///
+    /// # Errors
+    /// None was acknowledged.
+    pub async fn acknowledge(
+        self: &Arc<Self>,
+        alerts: Vec<i64>,
+        actor: String,
+        reason: Option<String>,
+    ) -> Result<Vec<i64>, Problem> {
+        self.decide(move |env, _, store| {
+            let acknowledgement = Acknowledgement { by: actor, at: env.now, reason };
+            let done = store.call(|store| store.acknowledge(&alerts, &acknowledgement));
+            done.map_err(|error| Problem::unavailable(error.to_string()))
+        })
+        .await
+    }
+
+    /// Runs a decision in a thread that may wait for the store.
+    async fn decide<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Env, &Config, &mut StoreAccess) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let snapshot = self.watcher.snapshot().await?;
+        let env = self.env_now();
+        let done = tokio::task::spawn_blocking(move || {
+            let mut store = StoreAccess::for_command(&env, &snapshot.config);
+            work(&env, &snapshot.config, &mut store)
+        });
+        let done = done.await.unwrap_or_else(|_| Err(Problem::unavailable("the decision was interrupted")));
+        // A refused one may have found the store changed.
+        self.watcher.on_decision();
+        done
+    }
+}

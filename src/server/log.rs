@@ -1,0 +1,46 @@
+//! The log: one line per request, on standard error. It never contains tokens, bodies, or what was asked for behind the `?`.
+
+use std::any::Any;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::options::LogFormat;
+use super::problem::Problem;
+
+/// Starts the log.
+pub fn start(format: LogFormat) {
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
+    // Fails only if a log was started before.
+    let _ = match format {
+        LogFormat::Text => log.with_ansi(false).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+}
+
+/// Logs a request, with the pattern of its path: ids are left out.
+pub async fn request(request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let method = request.method().clone();
+    let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let response = next.run(request).await;
+    let status = response.status();
+    let path = response.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).or(path);
+    let path = path.as_deref().unwrap_or("(none)");
+    let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if status.is_server_error() {
+        tracing::warn!(%method, path, status = status.as_u16(), ms, "request");
+    } else {
+        tracing::info!(%method, path, status = status.as_u16(), ms, "request");
+    }
+    response
+}
+
+/// Answers a request whose handler panicked.
+pub fn panicked(_: Box<dyn Any + Send>) -> Response {
+    tracing::error!("a request failed because of a bug in Fusebox");
+    let detail = "this is a bug in Fusebox; the log says when it happened";
+    Problem::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, detail).into_response()
+}

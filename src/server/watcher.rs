@@ -1,0 +1,168 @@
+//! Reads snapshots of the store in a thread of its own, when requests ask for newer ones.
+//!
+//! A snapshot that is fresh answers at once. One that is older also answers, while a newer one is being read. Only if it is
+//! too old, or a decision was made since, the request waits. So many clients cost no more than one.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::problem::Problem;
+use crate::app::snapshot::{Snapshot, SnapshotReader};
+use crate::domain::time::Timestamp;
+use crate::platform::{Env, clock};
+
+/// A younger snapshot is fresh.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// The thread reads the store for at most one part in this many of the time, so that hooks do not have to wait for it.
+const REST: u32 = 10;
+
+/// An older snapshot is too old to answer with.
+const TOO_OLD: Duration = Duration::from_secs(5);
+
+/// How long a request waits for a snapshot.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// The latest result of reading the store.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// When the reading began; `None`: nothing has been read yet.
+    began: Option<Instant>,
+    /// How long it took.
+    took: Duration,
+    /// The latest snapshot that could be read.
+    pub snapshot: Option<Arc<Snapshot>>,
+    /// Why the store cannot be read now.
+    pub failure: Option<Failure>,
+}
+
+/// A store that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What is wrong.
+    pub text: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// The thread, seen from requests.
+pub struct Watcher {
+    wake: Mutex<Sender<()>>,
+    /// Whether the thread was asked, and has not finished reading.
+    is_reading: Arc<AtomicBool>,
+    views: watch::Receiver<View>,
+    /// Snapshots that were begun before this moment do not have the latest decision.
+    decided: Mutex<Option<Instant>>,
+}
+
+impl Watcher {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration.
+    pub fn start(env: &Env) -> Result<Self, Vec<String>> {
+        let mut reader = SnapshotReader::new(env)?;
+        let (wake, woken) = channel();
+        let (send, views) = watch::channel(View::default());
+        let is_reading = Arc::new(AtomicBool::new(false));
+        let (env, reading) = (env.clone(), Arc::clone(&is_reading));
+        std::thread::spawn(move || {
+            while woken.recv().is_ok() {
+                read(&env, &mut reader, &send);
+                reading.store(false, Ordering::SeqCst);
+            }
+        });
+        Ok(Self { wake: Mutex::new(wake), is_reading, views, decided: Mutex::new(None) })
+    }
+
+    /// A decision was made: later requests see it.
+    pub fn on_decision(&self) {
+        *self.decided.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.ask();
+    }
+
+    /// A current snapshot.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn snapshot(&self) -> Result<Arc<Snapshot>, Problem> {
+        let view = self.view().await;
+        match (view.failure, view.snapshot) {
+            (None, Some(snapshot)) => Ok(snapshot),
+            (Some(failure), _) => Err(Problem::unavailable(failure.text)),
+            (None, None) => Err(Problem::unavailable("the store has not answered yet")),
+        }
+    }
+
+    /// A current view: if the store cannot be read, with the last snapshot.
+    pub async fn view(&self) -> View {
+        let asked = Instant::now();
+        let mut views = self.views.clone();
+        loop {
+            let view = views.borrow_and_update().clone();
+            let age = view.age();
+            let is_current = view.began > *self.decided.lock().unwrap_or_else(PoisonError::into_inner);
+            if age > FRESH.max(view.took * REST) || !is_current {
+                self.ask();
+            }
+            // One that was begun after the question is as current as it gets.
+            if is_current && (age <= TOO_OLD || view.began > Some(asked)) {
+                return view;
+            }
+            let left = MAX_WAIT.saturating_sub(asked.elapsed());
+            if tokio::time::timeout(left, views.changed()).await.is_err() {
+                let failure = Failure { text: "the store does not answer".into(), since: clock() };
+                return View { failure: view.failure.or(Some(failure)), ..view };
+            }
+        }
+    }
+
+    /// Asks the thread to read, unless it is reading. (Who needs a newer answer than that one asks again.)
+    fn ask(&self) {
+        if self.is_reading.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        // The thread ends with the process only.
+        let _ = self.wake.lock().unwrap_or_else(PoisonError::into_inner).send(());
+    }
+}
+
+impl View {
+    fn age(&self) -> Duration {
+        self.began.map_or(Duration::MAX, |began| began.elapsed())
+    }
+}
+
+/// Reads a snapshot, and makes it the latest one.
+fn read(env: &Env, reader: &mut SnapshotReader, send: &watch::Sender<View>) {
+    let began = Instant::now();
+    let env = Env { now: clock(), ..env.clone() };
+    let read = reader.read(&env);
+    for problem in reader.take_problems() {
+        tracing::warn!(problem, "the changed configuration cannot be used");
+    }
+    send.send_modify(|view| {
+        view.began = Some(began);
+        view.took = began.elapsed();
+        match read {
+            Ok(snapshot) => {
+                if view.failure.take().is_some() {
+                    tracing::info!("the store answers again");
+                }
+                view.snapshot = Some(Arc::new(snapshot));
+            }
+            Err(error) => {
+                let text = error.to_string();
+                let since = view.failure.as_ref().map_or(env.now, |failure| failure.since);
+                if view.failure.is_none() {
+                    tracing::warn!(error = text, "the store does not answer");
+                }
+                view.failure = Some(Failure { text, since });
+            }
+        }
+    });
+}
