@@ -235,8 +235,7 @@ pub fn decide_circuit(
     if reason.is_empty() {
         return Err(Refusal::NoReason);
     }
-    let done =
-        store.call(|store| store.decide_circuit(session, agent, decision, (by, reason), env.now))?;
+    let done = store.call(|store| store.decide_circuit(session, agent, decision, (by, reason), env.now))?;
     if done.is_empty() {
         let of = agent.map_or_else(String::new, |agent| match agent {
             "" => " for the main agent".to_owned(),

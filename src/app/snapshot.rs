@@ -283,12 +283,8 @@ impl SnapshotReader {
             budgets.extend(states.iter().cloned());
             let subagents = if is_live { store.slots(id)?.live() } else { 0 };
             if row.ended.is_some() {
-                let known = EndedSession {
-                    row: row.clone(),
-                    decisions: decisions_on(id),
-                    used,
-                    budgets: states,
-                };
+                let known =
+                    EndedSession { row: row.clone(), decisions: decisions_on(id), used, budgets: states };
                 self.ended.insert(id.clone(), known);
             }
             sessions.push(SessionSummary { row, is_live, used, subagents });

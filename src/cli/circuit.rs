@@ -226,12 +226,11 @@ fn decide(
         anyhow::Ok((store, id))
     };
     let (mut store, id) = find(io).map_err(select::with_unchanged)?;
-    let done = operate::decide_circuit(env, &mut store, &id, target.agent(), decision, (&env.user(), reason)).map_err(
-        |refusal| match refusal {
+    let done = operate::decide_circuit(env, &mut store, &id, target.agent(), decision, (&env.user(), reason))
+        .map_err(|refusal| match refusal {
             Refusal::Store(error) => anyhow::Error::from(error),
             other => super::UsageError(other.to_string()).into(),
-        },
-    )?;
+        })?;
     let state = match decision {
         CircuitDecision::Acknowledge => "half_open",
         CircuitDecision::Reset => "closed",

@@ -9,7 +9,8 @@ use crate::server::{LogFormat, Options, Tls, serve};
 
 /// Serve the dashboard, the REST API and Prometheus metrics, from the store that the hooks use.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Everything that changes a budget, a circuit breaker or an alert needs an operator's token, which is the \
+#[command(
+    after_help = "Everything that changes a budget, a circuit breaker or an alert needs an operator's token, which is the \
 first line of the token file. Reading on this machine needs none. A server that other machines can reach needs a token for \
 everything, and --tls-cert and --tls-key, or a proxy that encrypts (--behind-proxy). Ctrl+C stops it.
 
@@ -17,7 +18,8 @@ Examples:
   fusebox serve
   fusebox serve --listen 127.0.0.1:9000 --require-token
   fusebox serve --listen 0.0.0.0:7878 --tls-cert cert.pem --tls-key key.pem --token-file /etc/fusebox/tokens
-  fusebox serve --behind-proxy --host fusebox.example.org")]
+  fusebox serve --behind-proxy --host fusebox.example.org"
+)]
 pub struct ServeArgs {
     /// The address and port. Port 0 chooses a free one.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7878")]

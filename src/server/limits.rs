@@ -36,10 +36,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let number = |n: u32| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
-        let per_second =
-            |(rate, burst)| Quota::per_second(number(rate)).allow_burst(number(burst));
-        let per_minute =
-            |(rate, burst)| Quota::per_minute(number(rate)).allow_burst(number(burst));
+        let per_second = |(rate, burst)| Quota::per_second(number(rate)).allow_burst(number(burst));
+        let per_minute = |(rate, burst)| Quota::per_minute(number(rate)).allow_burst(number(burst));
         Self {
             at_once: Semaphore::new(AT_ONCE),
             requests: DefaultKeyedRateLimiter::keyed(per_second((REQUESTS, REQUESTS))),

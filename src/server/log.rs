@@ -1,14 +1,12 @@
 //! The log: one line per request, on standard error. It never contains tokens, bodies, or what was asked for behind the `?`.
 
-use std::any::Any;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
 use super::options::LogFormat;
-use super::problem::Problem;
 
 /// Starts the log.
 pub fn start(format: LogFormat) {
@@ -36,11 +34,4 @@ pub async fn request(request: Request, next: Next) -> Response {
         tracing::info!(%method, path, status = status.as_u16(), ms, "request");
     }
     response
-}
-
-/// Answers a request whose handler panicked.
-pub fn panicked(_: Box<dyn Any + Send>) -> Response {
-    tracing::error!("a request failed because of a bug in Fusebox");
-    let detail = "this is a bug in Fusebox; the log says when it happened";
-    Problem::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, detail).into_response()
 }

@@ -28,7 +28,6 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
-use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 
 use self::idempotency::Answers;
@@ -146,8 +145,7 @@ async fn stop_on_signal(handle: Handle<SocketAddr>) {
 
 async fn wait_for_signal() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
@@ -164,7 +162,6 @@ fn router(server: Arc<Server>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&server), access::check_origin))
         .layer(from_fn_with_state(Arc::clone(&server), limits::limit))
         .layer(RequestBodyLimitLayer::new(MAX_BODY))
-        .layer(CatchPanicLayer::custom(log::panicked))
         .layer(from_fn_with_state(Arc::clone(&server), headers::add))
         .layer(from_fn(log::request))
         .with_state(server)

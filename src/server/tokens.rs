@@ -77,7 +77,8 @@ pub fn hash(secret: impl AsRef<[u8]>) -> SecretHash {
 /// The system has no random numbers.
 pub fn new_secret() -> anyhow::Result<String> {
     let mut bytes = [0u8; 32];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("the system has no random numbers: {error}"))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| anyhow::anyhow!("the system has no random numbers: {error}"))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
@@ -163,7 +164,8 @@ fn version(found: &std::fs::Metadata) -> (i64, i64, u64) {
 fn create(path: &Path) -> anyhow::Result<bool> {
     let shown = path.display();
     if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-        std::fs::create_dir_all(dir).with_context(|| format!("the folder {} cannot be created", dir.display()))?;
+        std::fs::create_dir_all(dir)
+            .with_context(|| format!("the folder {} cannot be created", dir.display()))?;
     }
     let mut file = match files::private().write(true).create_new(true).open(path) {
         Ok(file) => file,
@@ -214,7 +216,8 @@ mod tests {
 
     #[test]
     fn lines_are_tokens_with_roles_and_names() {
-        let text = format!("{TOKEN}\n# for the wall\nviewer {TOKEN}1\n\noperator {TOKEN}2 alice\ningest {TOKEN}3\n");
+        let text =
+            format!("{TOKEN}\n# for the wall\nviewer {TOKEN}1\n\noperator {TOKEN}2 alice\ningest {TOKEN}3\n");
         let holders = parse(&text).expect("tokens");
         let shown: Vec<(&str, &str)> =
             holders.iter().map(|(_, holder)| (holder.role.name(), holder.name.as_str())).collect();

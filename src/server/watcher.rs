@@ -72,8 +72,10 @@ impl Watcher {
         let (env, reading) = (env.clone(), Arc::clone(&is_reading));
         std::thread::spawn(move || {
             while woken.recv().is_ok() {
-                read(&env, &mut reader, &send);
+                let update = read(&env, &mut reader);
+                // First: who sees the new view, and needs a newer one, can ask for it.
                 reading.store(false, Ordering::SeqCst);
+                send.send_modify(|view| update.apply(view));
             }
         });
         Ok(Self { wake: Mutex::new(wake), is_reading, views, decided: Mutex::new(None) })
@@ -137,18 +139,29 @@ impl View {
     }
 }
 
-/// Reads a snapshot, and makes it the latest one.
-fn read(env: &Env, reader: &mut SnapshotReader, send: &watch::Sender<View>) {
+/// What was read.
+struct Update {
+    began: Instant,
+    took: Duration,
+    at: Timestamp,
+    read: crate::store::Result<Snapshot>,
+}
+
+fn read(env: &Env, reader: &mut SnapshotReader) -> Update {
     let began = Instant::now();
     let env = Env { now: clock(), ..env.clone() };
     let read = reader.read(&env);
     for problem in reader.take_problems() {
         tracing::warn!(problem, "the changed configuration cannot be used");
     }
-    send.send_modify(|view| {
-        view.began = Some(began);
-        view.took = began.elapsed();
-        match read {
+    Update { began, took: began.elapsed(), at: env.now, read }
+}
+
+impl Update {
+    fn apply(self, view: &mut View) {
+        view.began = Some(self.began);
+        view.took = self.took;
+        match self.read {
             Ok(snapshot) => {
                 if view.failure.take().is_some() {
                     tracing::info!("the store answers again");
@@ -157,12 +170,12 @@ fn read(env: &Env, reader: &mut SnapshotReader, send: &watch::Sender<View>) {
             }
             Err(error) => {
                 let text = error.to_string();
-                let since = view.failure.as_ref().map_or(env.now, |failure| failure.since);
+                let since = view.failure.as_ref().map_or(self.at, |failure| failure.since);
                 if view.failure.is_none() {
                     tracing::warn!(error = text, "the store does not answer");
                 }
                 view.failure = Some(Failure { text, since });
             }
         }
-    });
+    }
 }

@@ -51,6 +51,7 @@ mod rig;
 mod rig_selftest;
 mod second_agent;
 mod seed_payloads;
+mod serve;
 mod settings_example;
 mod settings_layers;
 mod shared_store;

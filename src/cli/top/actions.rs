@@ -169,8 +169,15 @@ fn change_circuit(
     decision: CircuitDecision,
 ) -> anyhow::Result<String> {
     let ConfiguredStore { store, .. } = opened;
-    operate::decide_circuit(env, store, &action.session, Some(agent), decision, (&env.user(), &action.reason))
-        .map_err(budget::refusal_error)?;
+    operate::decide_circuit(
+        env,
+        store,
+        &action.session,
+        Some(agent),
+        decision,
+        (&env.user(), &action.reason),
+    )
+    .map_err(budget::refusal_error)?;
     let of = if agent.is_empty() { "the main agent".to_owned() } else { format!("agent {agent}") };
     let now = match decision {
         CircuitDecision::Acknowledge => "half-open: the next call is a test",

@@ -219,7 +219,9 @@ async fn acknowledge_many(
     let chosen: Vec<i64> = chosen.map(|record| record.alert.id).collect();
     let done = match chosen.is_empty() {
         true => BTreeSet::new(),
-        false => server.acknowledge(chosen, caller.name, reason).await?.into_iter().collect::<BTreeSet<i64>>(),
+        false => {
+            server.acknowledge(chosen, caller.name, reason).await?.into_iter().collect::<BTreeSet<i64>>()
+        }
     };
     let snapshot = server.watcher.snapshot().await?;
     let changed = snapshot.alerts.iter().filter(|record| done.contains(&record.alert.id));

@@ -25,7 +25,11 @@ use crate::domain::time::Timestamp;
 
 /// The addresses.
 pub fn router() -> OpenApiRouter<Arc<Server>> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(extend)).routes(routes!(reset))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(extend))
+        .routes(routes!(reset))
 }
 
 /// A budget for one value of its scope.
@@ -232,7 +236,10 @@ impl ExtendRequest {
             (self.additional_usd.map(|usd| units_of(usd, NANOS_PER_USD as f64)), Unit::Usd),
             (self.additional_requests, Unit::Requests),
             (self.additional_tool_calls, Unit::ToolCalls),
-            (self.additional_percent.map(|percent| units_of(percent, UNITS_PER_PERCENT as f64)), Unit::Percent),
+            (
+                self.additional_percent.map(|percent| units_of(percent, UNITS_PER_PERCENT as f64)),
+                Unit::Percent,
+            ),
         ];
         let mut given = given.into_iter().filter_map(|(count, unit)| Some((count?, unit)));
         match (given.next(), given.next()) {
