@@ -9,6 +9,8 @@ pub enum ToolTarget {
     Command(String),
     /// The file at this path.
     File(String),
+    /// Nothing, but it reads the file at this path, or what is below it.
+    ReadFile(String),
     /// An unknown tool, or an input without the usual fields: it is searched.
     Unknown,
     /// The input cannot be read.

@@ -36,6 +36,7 @@ pub fn protection_reason(ctx: &SessionContext, tool: &str, input: &str) -> Optio
     let (found, said) = match ctx.source.client.tool_target(tool, input) {
         ToolTarget::Command(command) => (protection::check_command(&command, at), command),
         ToolTarget::File(path) => (protection::check_file_change(&path, input, at), path),
+        ToolTarget::ReadFile(path) => (protection::check_file_read(&path, at), path),
         ToolTarget::Unknown if client.is_mentioned(input) => {
             (findings_of_other_tool(tool, input, at), input.to_owned())
         }
@@ -61,6 +62,10 @@ fn protected_places(ctx: &SessionContext) -> Vec<ProtectedPath> {
     let mut places =
         vec![folder(own.cache_dir(), ProtectedKind::Cache), folder("/etc/fusebox".into(), configuration)];
     places.extend(own.state_dir().map(|dir| folder(dir, ProtectedKind::State)));
+    // Before the folder that it is in: the first place found is the reason.
+    let tokens = own.user_config().map(|path| path.with_file_name(protection::TOKEN_FILE));
+    let of_home = own.home().map(|home| home.join(".config/fusebox").join(protection::TOKEN_FILE));
+    places.splice(0..0, tokens.into_iter().chain(of_home).map(|path| file(path, ProtectedKind::Tokens)));
     places.extend(own.user_config().map(|path| file(path, configuration)));
     if let Some(home) = own.home() {
         // Where a terminal, or a client with fewer variables, looks.
@@ -93,8 +98,11 @@ fn findings_of_other_tool(tool: &str, input: &str, at: ShellContext) -> Vec<Susp
         let Some(text) = value.as_str() else { continue };
         if COMMANDS.contains(&name.as_str()) {
             found.extend(protection::check_command(text, at));
-        } else if PATHS.contains(&name.as_str()) && !reads {
-            found.extend(protection::check_file_change(text, input, at));
+        } else if PATHS.contains(&name.as_str()) {
+            found.extend(protection::check_file_read(text, at));
+            if !reads {
+                found.extend(protection::check_file_change(text, input, at));
+            }
         }
     }
     found
@@ -115,6 +123,9 @@ impl ProtectedPaths<'_, '_> {
         match finding {
             Suspicion::Forbidden(reason) => Some(reason.clone()),
             Suspicion::PathChanged(touch) => self.kind_of(touch).map(ProtectionReason::Path),
+            Suspicion::PathRead(touch) => {
+                self.kind_of(touch).filter(|kind| *kind == ProtectedKind::Tokens).map(ProtectionReason::Path)
+            }
             Suspicion::ProgramRun { path, command } => self
                 .is_executable(path, |name| name == "fusebox")
                 .then_some(ProtectionReason::Command(command)),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::{Io, UsageError, person_only};
+use crate::domain::protection::TOKEN_FILE;
 use crate::platform::Env;
 use crate::server::{LogFormat, Options, Tls, serve};
 
@@ -69,7 +70,7 @@ pub fn run(args: &ServeArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 }
 
 fn options(args: &ServeArgs, env: &Env) -> anyhow::Result<Options> {
-    let default = || env.user_config().and_then(|config| Some(config.parent()?.join("serve-tokens")));
+    let default = || env.user_config().and_then(|config| Some(config.parent()?.join(TOKEN_FILE)));
     let token_file = args.token_file.clone().or_else(default).ok_or_else(|| {
         UsageError("there is no home folder for the token file: name one with --token-file".to_owned())
     })?;

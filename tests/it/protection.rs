@@ -106,6 +106,8 @@ impl World {
             ("{CACHE}", self.cache()),
             ("{BIN}", self.bin()),
             ("{CONFIG}", self.config()),
+            ("{TOKENS}", self.config().with_file_name("serve-tokens")),
+            ("{CONFIGS}", self.config().parent().unwrap().to_owned()),
             ("{SETTINGS}", self.settings()),
         ];
         match value {
@@ -211,7 +213,9 @@ fn a_denial_says_what_is_protected_and_who_may() {
         ("rm {CONFIG}", "configuration"),
         ("rm {SETTINGS}", "settings in which Fusebox's hooks are registered"),
         ("rm {BIN}/pre-tool-use", "executables"),
+        ("rm {TOKENS}", "tokens of Fusebox's server"),
         ("fusebox budget reset session --reason x", "`fusebox budget reset`"),
+        ("fusebox serve --token-file mine", "`fusebox serve`"),
         ("pkill post-tool-use", "hooks"),
         ("FUSEBOX_ENABLED=0 claude -p x", "client"),
         ("FUSEBOX_STORE_TEAM=other claude -p x", "client"),
@@ -229,6 +233,13 @@ fn a_denial_says_what_is_protected_and_who_may() {
         );
     }
     assert_eq!(std::fs::read_to_string(world.state().join("journal.jsonl")).unwrap_or_default(), "");
+    let said = |command: &str| {
+        let ran = world.call("Bash", &json!({ "command": command }));
+        ran.json()["hookSpecificOutput"]["permissionDecisionReason"].as_str().unwrap().to_owned()
+    };
+    assert!(said("rm {CONFIG}").ends_with("Reading is allowed."));
+    let tokens = said("cat {TOKENS}");
+    assert!(tokens.contains("read or change the tokens") && !tokens.contains("Reading is"), "{tokens}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::domain::breaker::action::{Action, InputComparison};
 use crate::domain::breaker::call::Call;
 use crate::domain::breaker::effect::CallEffect;
 use crate::domain::breaker::outcome::Outcome;
+use crate::domain::protection::TOKEN_FILE;
 
 /// The tool that runs commands.
 pub const SHELL: &str = "Bash";
@@ -51,6 +52,15 @@ const SCHEDULERS: [&str; 3] = ["schedule", "cron", "sendmessage"];
 #[derive(Deserialize)]
 struct ShellInput {
     command: String,
+}
+
+/// Tools that read files.
+const READERS: [&str; 3] = ["Read", "Grep", "NotebookRead"];
+
+#[derive(Deserialize)]
+struct ReadInput {
+    #[serde(alias = "notebook_path", alias = "path")]
+    file_path: String,
 }
 
 #[derive(Deserialize)]
@@ -138,6 +148,11 @@ fn select_fields(input: &Value, names: &[&str]) -> Value {
 
 /// What a requested call could change. `input`: JSON.
 pub fn target(tool: &str, input: &str) -> ToolTarget {
+    // Most reads are of files that nobody protects: their input is not parsed.
+    if READERS.contains(&tool) && (input.contains("fusebox") || input.contains(TOKEN_FILE)) {
+        let read = serde_json::from_str::<ReadInput>(input);
+        return read.map_or(ToolTarget::Nothing, |input| ToolTarget::ReadFile(input.file_path));
+    }
     if HARMLESS.contains(&tool) {
         return ToolTarget::Nothing;
     }

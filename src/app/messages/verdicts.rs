@@ -85,6 +85,9 @@ pub fn protected_effect(reason: &ProtectionReason) -> String {
         ProtectionReason::Path(ProtectedKind::Executable) => {
             "it would change Fusebox's executables".to_owned()
         }
+        ProtectionReason::Path(ProtectedKind::Tokens) => {
+            "it would read or change the tokens of Fusebox's server".to_owned()
+        }
         ProtectionReason::Command(command) => format!("`{command}` changes what limits you"),
         ProtectionReason::Hooks => "it would stop Fusebox's hooks, or run them by hand".to_owned(),
         ProtectionReason::Client => {
@@ -106,9 +109,11 @@ fn protection_denial(reason: &ProtectionReason) -> String {
     if *reason == ProtectionReason::Unreadable {
         return format!("Fusebox: this call is denied: {effect}. Make it with a simpler input.");
     }
+    let reading =
+        if *reason == ProtectionReason::Path(ProtectedKind::Tokens) { "" } else { " Reading is allowed." };
     format!(
         "Fusebox: this call is denied: {effect}. Only a person may do that, in their own terminal. Say what you need and why, \
-         and continue without it. Reading is allowed."
+         and continue without it.{reading}"
     )
 }
 

@@ -11,6 +11,7 @@ mod code;
 mod command;
 mod own_commands;
 pub mod protected_path;
+mod secret;
 mod shell;
 mod tables;
 mod text;
@@ -23,6 +24,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub use client::Client;
+pub use secret::TOKEN_FILE;
 pub use text::has_marker;
 
 use self::analysis::Analysis;
@@ -66,6 +68,8 @@ pub enum ProtectedKind {
     Registration,
     /// An executable.
     Executable,
+    /// The file with the server's tokens: agents must not read it, either.
+    Tokens,
 }
 
 /// A finding that needs further checks.
@@ -73,6 +77,8 @@ pub enum ProtectedKind {
 pub enum Suspicion {
     /// A path is written, moved or removed.
     PathChanged(PathChange),
+    /// A path is read.
+    PathRead(PathChange),
     /// The program at this path runs with the words of a command that only a person may run.
     ProgramRun {
         /// Its path.
@@ -127,6 +133,16 @@ pub struct ShellContext<'a> {
     pub client: &'static Client,
 }
 
+impl ShellContext<'_> {
+    /// A path, with `~` as the home folder.
+    fn expanded(self, path: &str) -> String {
+        match path.strip_prefix('~') {
+            Some(rest) if rest.starts_with('/') => format!("{}{rest}", self.home),
+            _ => path.to_owned(),
+        }
+    }
+}
+
 /// The maximum length of text, in characters. The rest is ignored.
 const MAX_TEXT: usize = 256 << 10;
 
@@ -134,17 +150,23 @@ const MAX_TEXT: usize = 256 << 10;
 pub fn check_command(text: &str, at: ShellContext) -> Vec<Suspicion> {
     let text: String = text.chars().take(MAX_TEXT).collect();
     let mut analysis = Analysis::new(&text, at);
+    if secret::names_token_file(&text) {
+        analysis.forbid(ProtectionReason::Path(ProtectedKind::Tokens));
+    }
     Parser::new(&text).run(&mut analysis);
+    analysis.suspicions
+}
+
+/// Checks a tool that reads the file `path`, or what is below it.
+pub fn check_file_read(path: &str, at: ShellContext) -> Vec<Suspicion> {
+    let mut analysis = Analysis::new(path, at);
+    analysis.check_read(&at.expanded(path), true);
     analysis.suspicions
 }
 
 /// Checks a tool's change of the file `path`; `text`: all text of the call.
 pub fn check_file_change(path: &str, text: &str, at: ShellContext) -> Vec<Suspicion> {
     let mut analysis = Analysis::new(text, at);
-    let path = match path.strip_prefix('~') {
-        Some(rest) if rest.starts_with('/') => format!("{}{rest}", at.home),
-        _ => path.to_owned(),
-    };
-    analysis.write_file(&path, text);
+    analysis.write_file(&at.expanded(path), text);
     analysis.suspicions
 }

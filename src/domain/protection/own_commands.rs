@@ -3,7 +3,7 @@
 use super::text::has_marker;
 
 /// The commands that only a person may run, by their first words.
-const DECIDING: [(&[&str], &str); 23] = [
+const DECIDING: [(&[&str], &str); 24] = [
     (&["budget", "extend"], "fusebox budget extend"),
     (&["budget", "reset"], "fusebox budget reset"),
     (&["budget", "delete"], "fusebox budget delete"),
@@ -25,6 +25,8 @@ const DECIDING: [(&[&str], &str); 23] = [
     (&["purge"], "fusebox purge"),
     // Its keys extend, reset and acknowledge.
     (&["top"], "fusebox top"),
+    // With tokens of its own, an agent could decide.
+    (&["serve"], "fusebox serve"),
     // Typed as prompts.
     (&["extend"], "fusebox: extend"),
     (&["reset"], "fusebox: reset"),

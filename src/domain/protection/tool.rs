@@ -11,6 +11,7 @@ impl Analysis<'_> {
     /// Runs a program that runs no other. Returns its output, as far as known.
     pub(super) fn run_tool(&mut self, name: &str, arguments: &[String], input: &str) -> String {
         let paths = || arguments.iter().filter(|word| !word.starts_with('-') || word.len() == 1);
+        self.check_reads(name, arguments);
         match name {
             "cd" | "pushd" => {
                 let to = paths().next().cloned().unwrap_or_else(|| self.context.home.to_owned());
