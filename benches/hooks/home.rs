@@ -18,6 +18,7 @@ const DOLLARS: &str = "[[budget]]\nname = \"daily\"\nscope = \"user\"\nwindow = 
      limit = 1000000.0\non_limit = \"warn\"\n";
 
 /// Folders of one user.
+#[derive(Clone)]
 pub struct Home {
     root: PathBuf,
     pub project: PathBuf,
@@ -45,6 +46,12 @@ impl Home {
     /// The same, with another limit for sessions.
     pub fn with_limit(self, limit: u64) -> Self {
         Self { limit: Some(limit), ..self }
+    }
+
+    /// A path in the home folder.
+    #[allow(dead_code, reason = "for the benchmark of the server")]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
     }
 
     /// The environment of a hook: the client's variables, and the usual others.

@@ -32,6 +32,7 @@ pub fn built(program: &str) -> &'static str {
         PROMPT_SUBMIT => env!("CARGO_BIN_EXE_prompt-submit"),
         SESSION_EVENT => env!("CARGO_BIN_EXE_session-event"),
         STATUS_LINE => env!("CARGO_BIN_EXE_status-line"),
+        "fusebox" => env!("CARGO_BIN_EXE_fusebox"),
         other => panic!("no program {other}"),
     }
 }
