@@ -18,7 +18,7 @@ everything, and --tls-cert and --tls-key, or a proxy that encrypts (--behind-pro
 Examples:
   fusebox serve
   fusebox serve --listen 127.0.0.1:9000 --require-token
-  fusebox serve --listen 0.0.0.0:7878 --tls-cert cert.pem --tls-key key.pem --token-file /etc/fusebox/tokens
+  fusebox serve --listen 0.0.0.0:7878 --tls-cert cert.pem --tls-key key.pem
   fusebox serve --behind-proxy --host fusebox.example.org"
 )]
 pub struct ServeArgs {

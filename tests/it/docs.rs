@@ -29,7 +29,9 @@ fn page(name: &str) -> Page {
 
 fn pages() -> Vec<Page> {
     let docs = root().join("docs").read_dir().unwrap().map(|entry| entry.unwrap().file_name());
-    let mut names: Vec<PathBuf> = docs.map(|name| Path::new("docs").join(name)).collect();
+    let docs = docs.map(|name| Path::new("docs").join(name));
+    let mut names: Vec<PathBuf> =
+        docs.filter(|name| name.extension().is_some_and(|kind| kind == "md")).collect();
     names.sort();
     names.extend(
         ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "tests/fixtures/README.md"].map(PathBuf::from),
@@ -127,7 +129,8 @@ fn commands(line: &str) -> Vec<Vec<String>> {
 fn every_command_shown_is_one() {
     let mut seen = 0;
     for page in pages() {
-        for line in page.blocks("sh").flat_map(|block| block.lines()).filter(|line| !line.is_empty()) {
+        let blocks: Vec<String> = page.blocks("sh").map(|block| block.replace("\\\n", " ")).collect();
+        for line in blocks.iter().flat_map(|block| block.lines()).filter(|line| !line.is_empty()) {
             for words in commands(line) {
                 if let Err(error) = fusebox::cli::Cli::try_parse_from(&words) {
                     panic!("{}: {line}\n{error}", page.name.display());

@@ -2,6 +2,7 @@
 
 mod access;
 mod decisions;
+mod tls;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -62,11 +63,14 @@ impl Answer {
 }
 
 impl Serve {
-    /// Starts a server of this home, on a free port, with its own token file, and with these arguments.
+    /// Starts a server of this home with its own token file and these arguments, on a free port.
     pub fn start(home: &Home, arguments: &[&str]) -> Self {
         let token_file = home.path("tokens");
         let mut command = home.command("fusebox");
-        command.args(["serve", "--listen", "127.0.0.1:0", "--token-file"]).arg(&token_file).args(arguments);
+        command.args(["serve", "--token-file"]).arg(&token_file).args(arguments);
+        if !arguments.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
         let log = std::fs::OpenOptions::new().create(true).append(true).open(home.path("serve.log")).unwrap();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut printed = String::new();

@@ -20,6 +20,8 @@ fn commands() -> Vec<(String, bool)> {
             "budget reset" | "budget delete" => " session --reason x",
             "alerts ack" => " --all",
             "circuit ack" | "circuit reset" => " --reason x",
+            // It would go on.
+            "serve" => " --tls-cert none.pem --tls-key none.pem",
             _ => "",
         };
         (format!("{}{more}", cells[1].trim_matches('`')), cells[3].to_owned())
