@@ -70,8 +70,9 @@ pub(super) fn status_of(
         requests: total.amount.requests,
         tool_calls: total.amount.tool_calls,
         estimated_messages: total.estimated_messages,
-        incomplete: total.unseen_messages > 0,
+        incomplete: total.unseen_messages > 0 || cache.uncharged_responses() > 0,
         unseen_responses: total.unseen_messages,
+        uncharged_responses: cache.uncharged_responses(),
         cost: CostStatus::new(SessionTotal {
             // The totals in its transcripts are exact; it writes them when it ends.
             client_nano_usd: total.client_nano_usd.or_else(|| client_cost(&file, cache)),

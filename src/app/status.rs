@@ -37,6 +37,8 @@ pub struct SessionStatus {
     pub incomplete: bool,
     /// Those responses, charged as estimates; included in `estimated_messages`.
     pub unseen_responses: u64,
+    /// Responses that are not charged, because no transcript shows them and their calls have ids of earlier ones.
+    pub uncharged_responses: u64,
     /// The budgets that concern the session.
     pub budgets: Vec<BudgetStatus>,
     /// Budgets in percent without a reading: they have no numbers, and allow everything.

@@ -139,7 +139,7 @@ fn subagents(ctx: &SessionContext) -> Option<Segment> {
 
 fn problems(ctx: &SessionContext) -> Vec<Segment> {
     let problem = |words: &str| Segment::new(9, words.to_owned()).tone(Tone::Alarm);
-    let incomplete = ctx.cache.unseen.estimates() > 0;
+    let incomplete = ctx.cache.is_incomplete();
     let is_offline = ctx.cache.offline_counts.is_some();
     let found = [(incomplete, "count incomplete"), (is_offline, "store unreachable")];
     found.into_iter().filter(|(is_so, _)| *is_so).map(|(_, words)| problem(words)).collect()

@@ -14,6 +14,7 @@ use crate::domain::usage::Usage;
 use crate::domain::verdict::ResponseSizes;
 use crate::platform::Stopwatch;
 use crate::prices::Prices;
+use crate::store::repeated_ids::{Extent, HeardCalls};
 use crate::store::session_cache::SessionCache;
 use crate::store::unseen::{Charge, FIRST_RESPONSE, MAX_LAG_MS, Shown, UnseenChange, UnseenResponse};
 use crate::transcript::{is_plain_id, text_hash, tool_hash};
@@ -92,6 +93,7 @@ pub(super) fn settle(
         change.missing = missing;
     }
     change.heard = heard;
+    change.calls = if is_last { heard_calls(ctx, &plan.heard, delta) } else { None };
     ctx.cache.unseen.apply(&change);
     if !change.missing.is_empty() {
         note_missing(ctx, plan);
@@ -186,6 +188,19 @@ fn heard_response(
     }
     let response = unseen.known(&response).cloned().unwrap_or(response);
     (!response.is_shown(&delta.positions)).then_some(response)
+}
+
+/// The calls that an event told of, with how far the files are.
+fn heard_calls(ctx: &SessionContext, heard: &Heard, delta: &TranscriptDelta) -> Option<HeardCalls> {
+    let Heard::Calls(ids) = heard else { return None };
+    ctx.source.client.transcripts()?;
+    // Each agent has ids of its own.
+    let of_agent = |id: &u64| MessageKey::from_parts(&[ctx.agent(), &id.to_string()]).short();
+    (delta.complete && !ids.is_empty()).then(|| HeardCalls {
+        ids: ids.iter().map(of_agent).collect(),
+        at: ctx.env.now,
+        extent: Extent::of(&delta.positions),
+    })
 }
 
 /// The responses that should be in a file by now. `heard`: the one that just ended.

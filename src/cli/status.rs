@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-use super::render::{self, counted, table};
+use super::render::{self, counted, counted_many, table};
 use super::watch::{self, Layout};
 use super::{Io, last_known, select};
 use crate::app::last_known::LastKnown;
@@ -183,13 +183,9 @@ fn show(SessionReport { row, status, states }: &SessionReport, env: &Env, io: &m
     io.line(&format!("  tokens: {}", tokens.iter().map(named).collect::<Vec<_>>().join(" · ")))?;
     writeln!(io.out, "  {} requests · {} tool calls", grouped(status.requests), grouped(status.tool_calls))?;
     io.line(&format!("  cost: {}", status.cost.text()))?;
-    if status.incomplete {
+    for what in missing_responses(status) {
         let yellow = Style::new().fg_color(Some(AnsiColor::Yellow.into())).bold();
-        let unseen = counted(usize::try_from(status.unseen_responses)?, "response");
-        io.line(&format!(
-            "  {yellow}incomplete{yellow:#}: no transcript shows {unseen}, so estimates are charged. `fusebox doctor` \
-             says what to do"
-        ))?;
+        io.line(&format!("  {yellow}incomplete{yellow:#}: {what}. `fusebox doctor` says what to do"))?;
     }
     let n = status.estimated_messages.saturating_sub(status.unseen_responses);
     if n > 0 {
@@ -214,6 +210,23 @@ fn show(SessionReport { row, status, states }: &SessionReport, env: &Env, io: &m
         io.line(&format!("  {dim}{}{dim:#}", unknown.line()))?;
     }
     Ok(())
+}
+
+/// What transcripts lack, and what is charged for it.
+fn missing_responses(status: &SessionStatus) -> Vec<String> {
+    let responses = |n| counted_many(n, "response");
+    let mut found = Vec::new();
+    if status.unseen_responses > 0 {
+        let unseen = responses(status.unseen_responses);
+        found.push(format!("no transcript shows {unseen}, so estimates are charged"));
+    }
+    if status.uncharged_responses > 0 {
+        let uncharged = responses(status.uncharged_responses);
+        found.push(format!(
+            "at least {uncharged} with repeated tool call ids cannot be charged, because no transcript shows them"
+        ));
+    }
+    found
 }
 
 /// Prints a notice if some machines have not refilled the store yet.

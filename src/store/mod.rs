@@ -18,6 +18,7 @@ mod query;
 mod record;
 mod recover;
 pub mod redis;
+pub mod repeated_ids;
 mod session;
 pub mod session_cache;
 mod settle;

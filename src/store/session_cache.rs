@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::offline_counts::OfflineCounts;
+use super::repeated_ids::Extent;
 use super::unseen::UnseenResponses;
 use super::{BatchSequence, ClientProcess, Session};
 use crate::config::{Config, Stamp};
@@ -162,6 +163,16 @@ impl SessionCache {
         // Offline counts always contain their budgets.
         let mut counted = cache.offline_counts.iter().flat_map(|counted| &counted.states);
         counted.all(|state| !state.budget.is_placeholder()).then_some(cache)
+    }
+
+    /// How many responses were not charged, because no transcript shows them and their calls have ids of earlier ones.
+    pub fn uncharged_responses(&self) -> u64 {
+        self.unseen.repeated.uncharged(Extent::of(&self.positions))
+    }
+
+    /// Whether transcripts lack responses.
+    pub fn is_incomplete(&self) -> bool {
+        self.unseen.estimates() > 0 || self.uncharged_responses() > 0
     }
 
     /// Whether the store lacks data of the session. If the session has no more hooks, hooks of other sessions report

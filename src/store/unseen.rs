@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::repeated_ids::{HeardCalls, RepeatedIds};
 use crate::domain::message::{Message, MessageKey, UsageSource};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Usage;
@@ -170,6 +171,8 @@ pub struct UnseenResponses {
     /// By agent, the last text that a file showed at once.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     shown: BTreeMap<String, Shown>,
+    /// Responses whose calls have ids of earlier ones.
+    pub repeated: RepeatedIds,
 }
 
 /// What one hook found out.
@@ -181,6 +184,8 @@ pub struct UnseenChange {
     pub heard: Option<UnseenResponse>,
     /// The text that the hook was told of, if a file shows it, and its agent.
     pub shown: Option<(String, Shown)>,
+    /// The calls that the hook was told of.
+    pub calls: Option<HeardCalls>,
     /// The responses that are missing.
     pub missing: Vec<UnseenResponse>,
     /// The charges that were sent to the store.
@@ -263,7 +268,7 @@ impl UnseenResponses {
 
     /// Applies what a hook found out. Another hook may have applied the same.
     pub fn apply(&mut self, change: &UnseenChange) {
-        let UnseenChange { seen, heard, shown, missing, sent } = change;
+        let UnseenChange { seen, heard, shown, calls, missing, sent } = change;
         let known = &mut self.missing;
         self.responses.retain_mut(|response| {
             let is_charged = response.charge != Charge::Awaited;
@@ -275,6 +280,7 @@ impl UnseenResponses {
             true
         });
         self.shown.extend(shown.clone());
+        calls.iter().for_each(|calls| self.repeated.hear(calls));
         if let Some(heard) = heard {
             self.insert(heard, Charge::Awaited);
         }

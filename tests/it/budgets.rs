@@ -424,6 +424,7 @@ fn the_status_object_has_the_promised_fields() {
             "estimated_messages",
             "incomplete",
             "unseen_responses",
+            "uncharged_responses",
             "budgets",
             "unknown_budgets",
             "plan",

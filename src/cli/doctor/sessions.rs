@@ -9,8 +9,9 @@ use super::survey::Survey;
 use crate::agents;
 use crate::app::open_store::StoreLocation;
 use crate::app::session_files;
-use crate::cli::render::counted;
+use crate::cli::render::{counted, counted_many};
 use crate::store::cache_file::CacheFile;
+use crate::store::session_cache::SessionCache;
 
 /// How recently the transcript of an active session was modified.
 const ACTIVE: Duration = Duration::from_secs(600);
@@ -20,28 +21,45 @@ const RECENT_MS: i64 = 24 * 3600 * 1000;
 
 /// Reports sessions that the numbers do not fully cover, and charges of unknown kinds.
 pub fn check(survey: &Survey) -> Vec<Finding> {
-    unreported(survey).into_iter().chain(incomplete(survey)).chain(unknown_parts(survey)).collect()
+    let checks = [incomplete, uncharged, unknown_parts];
+    unreported(survey).into_iter().chain(checks.into_iter().filter_map(|check| check(survey))).collect()
 }
 
 /// Sessions with responses that no transcript shows.
 fn incomplete(survey: &Survey) -> Option<Finding> {
-    let env = survey.env;
-    let caches = CacheFile::all(&env.cache_dir()).into_iter().filter_map(|file| file.read());
-    let found: Vec<_> = caches
-        .filter(|cache| cache.unseen.estimates() > 0 && env.now.millis_since(cache.written) < RECENT_MS)
-        .collect();
-    let first = found.first()?;
-    let path = first.session.transcript.as_deref().unwrap_or(Path::new("no file"));
-    let said = format!(
-        "{} incomplete: no transcript shows {} of session {} ({}); they are charged as estimates",
-        counted(found.len(), "session"),
-        counted(usize::try_from(first.unseen.estimates()).unwrap_or(usize::MAX), "response"),
-        first.session.id,
-        path.display()
-    );
+    let (sessions, first) = recent(survey, |cache| cache.unseen.estimates())?;
+    let said = format!("{sessions} incomplete: no transcript shows {first}; they are charged as estimates");
     let fix = "start the client without --no-session-persistence and without CLAUDE_CODE_SKIP_PROMPT_HISTORY, and \
                leave its transcripts where it writes them. If a file is put back, what it shows replaces the estimates";
     Some(Finding::warning(said, fix))
+}
+
+/// Sessions with responses that no transcript shows and that repeat tool call ids.
+fn uncharged(survey: &Survey) -> Option<Finding> {
+    let (sessions, first) = recent(survey, |cache| cache.uncharged_responses())?;
+    let said = format!(
+        "{sessions} incomplete: at least {first} are not charged, and no limit counts them. Their tool calls have ids of \
+         earlier responses, and no transcript shows them, so they look like events that were reported twice"
+    );
+    let fix = "start the client without --no-session-persistence and without CLAUDE_CODE_SKIP_PROMPT_HISTORY, and make \
+               its transcripts writable: then each response is counted, whatever its ids. If a gateway makes the ids, \
+               have it give each call one of its own: then missing responses are charged as estimates";
+    Some(Finding::warning(said, fix))
+}
+
+/// How many recent sessions have responses that `missing` counts, and those of the first one: `2 sessions`,
+/// `3 responses of session ID (FILE)`.
+fn recent(survey: &Survey, missing: fn(&SessionCache) -> u64) -> Option<(String, String)> {
+    let env = survey.env;
+    let caches = CacheFile::all(&env.cache_dir()).into_iter().filter_map(|file| file.read());
+    let found: Vec<_> = caches
+        .filter(|cache| missing(cache) > 0 && env.now.millis_since(cache.written) < RECENT_MS)
+        .collect();
+    let first = found.first()?;
+    let path = first.session.transcript.as_deref().unwrap_or(Path::new("no file"));
+    let responses = counted_many(missing(first), "response");
+    let of_first = format!("{responses} of session {} ({})", first.session.id, path.display());
+    Some((counted(found.len(), "session"), of_first))
 }
 
 /// What the API billed beside the counts of responses, under names that this version does not know.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fusebox::platform::clock;
+use fusebox::store::cache_file::CacheFile;
 use serde_json::{Value, json};
 
 use super::api::Served;
@@ -89,6 +90,11 @@ impl Player {
         while self.play_hook(env) {}
         let journal = fs::read_to_string(self.root.join("state/journal.jsonl")).unwrap_or_default();
         assert!(!journal.contains("incomplete transcript"), "a response was taken for missing: {journal}");
+        let caches =
+            env.get("FUSEBOX_CACHE_DIR").map(|dir| CacheFile::all(Path::new(dir))).unwrap_or_default();
+        for cache in caches.iter().filter_map(CacheFile::read) {
+            assert!(!cache.is_incomplete(), "{}: a response was taken for missing", cache.session.id);
+        }
         assert!(
             self.moments.is_empty(),
             "the recording goes on after the test's end: record again (tests/record)"

@@ -7,7 +7,7 @@ use crate::harness::Home;
 use crate::redis::{Manner, Proxy, Server};
 
 /// Lets time pass for the hooks: `seconds` from the real one.
-fn at_second(home: &Home, seconds: u64) {
+pub fn at_second(home: &Home, seconds: u64) {
     std::fs::write(home.path("clock"), (seconds * 1000).to_string()).unwrap();
 }
 

@@ -74,6 +74,7 @@ pub fn session(id: &str, project: &str, states: Vec<BudgetState>) -> SessionOver
         estimated_messages: 0,
         incomplete: false,
         unseen_responses: 0,
+        uncharged_responses: 0,
         budgets: Vec::new(),
         unknown_budgets: Vec::new(),
         plan: PlanStatus { five_hour: None, seven_day: None },
