@@ -70,7 +70,11 @@ pub async fn repeat(
     let named = hash([name, &client.ip().to_string(), request.uri().path(), key].join("\n"));
     let (parts, body) = request.into_parts();
     let Ok(bytes) = to_bytes(body, MAX_BODY).await else {
-        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large").into_response();
+        return Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body must have at most {MAX_BODY} bytes"),
+        )
+        .into_response();
     };
     let hashed = hash(&bytes);
     if let Some(known) = server.answers.begin(named, hashed) {
@@ -81,11 +85,17 @@ pub async fn repeat(
     let (parts, body) = response.into_parts();
     let bytes = to_bytes(body, MAX_ANSWER).await.unwrap_or_default();
     // Whatever may succeed the next time is not kept.
-    let is_final = !parts.status.is_server_error() && parts.status != StatusCode::TOO_MANY_REQUESTS;
+    let is_final = !parts.status.is_server_error()
+        && parts.status != StatusCode::TOO_MANY_REQUESTS
+        && parts.extensions.get::<TryAgain>().is_none();
     let sent = is_final.then(|| (parts.status, parts.headers.clone(), bytes.clone()));
     first.answers.end(named, sent);
     Response::from_parts(parts, Body::from(bytes))
 }
+
+/// Marks an answer that says of a part that it may succeed the next time.
+#[derive(Clone, Copy, Debug)]
+pub struct TryAgain;
 
 /// The first request with a key. If its client goes away before it is answered, the key is free again.
 struct FirstRequest<'a> {

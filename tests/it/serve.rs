@@ -1,10 +1,16 @@
 //! `fusebox serve`, from outside: HTTP requests to the real executable.
 
 mod access;
+mod bulk;
+mod costs;
 mod decisions;
+mod fuzz;
+mod http;
+mod reading;
+mod schemathesis;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -87,7 +93,22 @@ impl Serve {
 
     /// Sends a request.
     pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
+        self.request_from(Ipv4Addr::LOCALHOST, method, path, headers, body)
+    }
+
+    /// Sends a request from this address of this machine.
+    pub fn request_from(
+        &self,
+        from: Ipv4Addr,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+        socket.connect(&self.address.parse::<SocketAddr>().unwrap().into()).unwrap();
+        let mut stream = TcpStream::from(socket);
         let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
             head += &format!("Host: {}\r\n", self.address);
@@ -95,7 +116,12 @@ impl Serve {
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
         }
-        head += &format!("Content-Length: {}\r\n\r\n", body.len());
+        let has_length =
+            |name: &str| ["content-length", "transfer-encoding"].contains(&name.to_lowercase().as_str());
+        if !headers.iter().any(|(name, _)| has_length(name)) {
+            head += &format!("Content-Length: {}\r\n", body.len());
+        }
+        head += "\r\n";
         // A server may answer before it has read everything.
         let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
         let mut bytes = Vec::new();
