@@ -135,7 +135,13 @@ async fn list(
 struct AcknowledgeRequest {
     /// The reason, which is stored with the acknowledgement.
     #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false, min_length = 1, max_length = 1000, pattern = r"\S", example = "known")]
+    #[schema(
+        nullable = false,
+        min_length = 1,
+        max_length = 1000,
+        pattern = r"[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]",
+        example = "known"
+    )]
     reason: Option<String>,
 }
 
@@ -174,7 +180,13 @@ struct AcknowledgeManyRequest {
     level: Option<AlertLevel>,
     /// The reason, which is stored with the acknowledgement.
     #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false, min_length = 1, max_length = 1000, pattern = r"\S", example = "known")]
+    #[schema(
+        nullable = false,
+        min_length = 1,
+        max_length = 1000,
+        pattern = r"[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]",
+        example = "known"
+    )]
     reason: Option<String>,
 }
 

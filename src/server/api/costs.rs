@@ -104,7 +104,9 @@ fn glob<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
 impl CostsSelection {
     fn zone(&self, tz: Option<&str>) -> Result<Zone, Problem> {
         let found = match &self.timezone {
-            Some(name) => zoneinfo::zone_in_any_case(name).map_err(|error| format!("timezone: {error}")),
+            Some(name) => {
+                zoneinfo::zone_in_any_case(name).map_err(|error| format!("timezone {name}: {error}"))
+            }
             None => zoneinfo::local(tz).map_err(|error| format!("TZ: {error}: name a timezone")),
         };
         found.map_err(|detail| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail))

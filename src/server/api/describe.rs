@@ -49,7 +49,6 @@ pub fn complete(document: &mut Value, reads_are_open: bool) {
             }
         }
     }
-    add_links(document);
     let components = &mut document["components"];
     require_all(components);
     forbid_two_amounts(components);
@@ -149,27 +148,6 @@ fn complete_decision(path: &str, operation: &mut Value) {
     operation["security"] = json!([{"token": ["operator"]}]);
 }
 
-/// Where the first item of a list can be shown and decided about.
-fn add_links(document: &mut Value) {
-    let links = [
-        ("/budget", "budgets", "budget_id", &["show_budget", "extend_budget", "reset_budget"][..]),
-        ("/circuit", "circuits", "circuit_id", &["show_circuit", "reset_circuit", "acknowledge_circuit"]),
-        ("/budget/alerts", "alerts", "alert_id", &["acknowledge_alert"]),
-        ("/session", "sessions", "session_id", &["show_session"]),
-    ];
-    for (path, list, id, operations) in links {
-        let id_of_first = format!("$response.body#/{list}/0/{id}");
-        let all: Map<String, Value> = operations
-            .iter()
-            .map(|name| {
-                let link = json!({"operationId": name, "parameters": {id: id_of_first}});
-                ((*name).to_owned(), link)
-            })
-            .collect();
-        document["paths"][path]["get"]["responses"]["200"]["links"] = all.into();
-    }
-}
-
 fn has_parameter(operation: &Value, name: &str) -> bool {
     operation["parameters"].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == name))
 }
@@ -196,7 +174,7 @@ fn require_all(components: &mut Value) {
             continue;
         }
         require(schema);
-        for part in schema["allOf"].as_array_mut().into_iter().flatten() {
+        for part in schema.get_mut("allOf").and_then(Value::as_array_mut).into_iter().flatten() {
             require(part);
         }
     }

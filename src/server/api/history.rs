@@ -40,7 +40,7 @@ struct HistoryEntry {
     /// What happened.
     event: EventName,
     /// Its id: a number, or for `BUDGET_DECIDED` a text.
-    #[schema(value_type = Object, schema_with = number_or_text)]
+    #[schema(schema_with = number_or_text)]
     id: (),
     /// When (RFC 3339, UTC).
     #[schema(format = DateTime)]
@@ -58,7 +58,7 @@ struct HistoryEntry {
     /// Who decided.
     actor: Option<String>,
     /// Why: a text, or of a denied call an object.
-    #[schema(value_type = Object, schema_with = anything)]
+    #[schema(required = false, schema_with = anything)]
     reason: Option<()>,
 }
 

@@ -38,6 +38,8 @@ use super::{Server, access, etag, idempotency, parameters};
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
     servers((url = "/api")),
+    // Those that only parameters use.
+    components(schemas(names::CostsBy, names::CostsSort, names::Order)),
     tags(
         (name = "budgets", description = "How much may be used"),
         (name = "circuits", description = "The circuit breakers of agents"),

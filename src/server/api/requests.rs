@@ -56,7 +56,7 @@ pub struct AlertId {
 #[serde(deny_unknown_fields)]
 pub struct ExtendRequest {
     /// Tokens to add.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "count")]
     #[schema(nullable = false, minimum = 1, maximum = 1_000_000_000_000_000_i64)]
     pub additional_tokens: Option<u64>,
     /// Dollars to add.
@@ -64,11 +64,11 @@ pub struct ExtendRequest {
     #[schema(nullable = false, minimum = 0.000000001, maximum = 1_000_000)]
     pub additional_usd: Option<f64>,
     /// Requests to add.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "count")]
     #[schema(nullable = false, minimum = 1, maximum = 1_000_000_000_000_000_i64)]
     pub additional_requests: Option<u64>,
     /// Tool calls to add.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "count")]
     #[schema(nullable = false, minimum = 1, maximum = 1_000_000_000_000_000_i64)]
     pub additional_tool_calls: Option<u64>,
     /// Percent of the subscription's window to add.
@@ -76,7 +76,12 @@ pub struct ExtendRequest {
     #[schema(nullable = false, minimum = 0.01, maximum = 1_000_000)]
     pub additional_percent: Option<f64>,
     /// The reason, which is stored with the decision.
-    #[schema(min_length = 1, max_length = 1000, pattern = r"\S", example = "release day")]
+    #[schema(
+        min_length = 1,
+        max_length = 1000,
+        pattern = r"[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]",
+        example = "release day"
+    )]
     pub reason: String,
 }
 
@@ -88,7 +93,7 @@ pub struct ExtendManyRequest {
     #[schema(min_items = 1, max_items = 100)]
     pub budget_ids: Vec<String>,
     /// Tokens to add.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "count")]
     #[schema(nullable = false, minimum = 1, maximum = 1_000_000_000_000_000_i64)]
     pub additional_tokens: Option<u64>,
     /// Dollars to add.
@@ -96,11 +101,11 @@ pub struct ExtendManyRequest {
     #[schema(nullable = false, minimum = 0.000000001, maximum = 1_000_000)]
     pub additional_usd: Option<f64>,
     /// Requests to add.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "count")]
     #[schema(nullable = false, minimum = 1, maximum = 1_000_000_000_000_000_i64)]
     pub additional_requests: Option<u64>,
     /// Tool calls to add.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "count")]
     #[schema(nullable = false, minimum = 1, maximum = 1_000_000_000_000_000_i64)]
     pub additional_tool_calls: Option<u64>,
     /// Percent of the subscription's window to add.
@@ -108,13 +113,27 @@ pub struct ExtendManyRequest {
     #[schema(nullable = false, minimum = 0.01, maximum = 1_000_000)]
     pub additional_percent: Option<f64>,
     /// The reason, which is stored with the decision.
-    #[schema(min_length = 1, max_length = 1000, pattern = r"\S", example = "release day")]
+    #[schema(
+        min_length = 1,
+        max_length = 1000,
+        pattern = r"[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]",
+        example = "release day"
+    )]
     pub reason: String,
 }
 
 /// A field that may be left out, but is not `null`.
 pub fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
+}
+
+/// A whole number that may be left out. In JSON, `5.0` is one.
+fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    let whole = |number: f64| number.fract() == 0.0 && (0.0..=MAX_COUNT as f64).contains(&number);
+    let of_decimal = || number.as_f64().filter(|number| whole(*number)).map(|number| number as u64);
+    let wrong = || serde::de::Error::custom(format!("use a whole number from 1 to {MAX_COUNT}"));
+    number.as_u64().or_else(of_decimal).map(Some).ok_or_else(wrong)
 }
 
 impl From<ExtendManyRequest> for ExtendRequest {
@@ -167,7 +186,12 @@ impl ExtendRequest {
 #[serde(deny_unknown_fields)]
 pub struct ReasonRequest {
     /// The reason, which is stored with the decision.
-    #[schema(min_length = 1, max_length = 1000, pattern = r"\S", example = "new task")]
+    #[schema(
+        min_length = 1,
+        max_length = 1000,
+        pattern = r"[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]",
+        example = "new task"
+    )]
     pub reason: String,
 }
 
@@ -179,7 +203,12 @@ pub struct ResetManyRequest {
     #[schema(min_items = 1, max_items = 100)]
     pub budget_ids: Vec<String>,
     /// The reason, which is stored with each decision.
-    #[schema(min_length = 1, max_length = 1000, pattern = r"\S", example = "new week")]
+    #[schema(
+        min_length = 1,
+        max_length = 1000,
+        pattern = r"[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]",
+        example = "new week"
+    )]
     pub reason: String,
 }
 
@@ -191,7 +220,12 @@ pub struct CircuitsRequest {
     #[schema(min_items = 1, max_items = 100)]
     pub circuit_ids: Vec<String>,
     /// The reason, which is stored with each decision.
-    #[schema(min_length = 1, max_length = 1000, pattern = r"\S", example = "the tests are fixed")]
+    #[schema(
+        min_length = 1,
+        max_length = 1000,
+        pattern = r"[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]",
+        example = "the tests are fixed"
+    )]
     pub reason: String,
 }
 
@@ -200,13 +234,18 @@ pub struct CircuitsRequest {
 /// # Errors
 /// There is none, or it is too long.
 pub fn checked_reason(reason: &str) -> Result<String, Problem> {
-    if reason.chars().all(|char| char.is_whitespace() || char.is_control()) {
+    if reason.chars().all(is_blank) {
         return Err(Problem::bad_request("a reason is required"));
     }
     if reason.chars().count() > MAX_REASON {
         return Err(Problem::bad_request(format!("the reason must have at most {MAX_REASON} characters")));
     }
     Ok(reason.trim().to_owned())
+}
+
+/// What the pattern of reasons in the description leaves out.
+fn is_blank(char: char) -> bool {
+    char.is_whitespace() || char.is_control() || char == '\u{feff}'
 }
 
 /// The ids of a request, each once.

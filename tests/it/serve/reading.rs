@@ -20,7 +20,7 @@ fn a_session_is_shown_with_everything_about_it() {
         let session = &list["sessions"][0];
         assert_eq!((&session["session_id"], &session["active"]), (&json!(ONE), &json!(true)), "{session}");
         assert_eq!((&session["fresh_tokens"], &session["tokens"]), (&json!(550), &json!(560)), "{session}");
-        assert_eq!((&session["requests"], &session["user"]), (&json!(1), &json!("tester")), "{session}");
+        assert_eq!((&session["requests"], &session["user"]), (&json!(5), &json!("tester")), "{session}");
         assert!(session["usd"].as_f64().unwrap() > 0.0, "{session}");
 
         let shown = serve.get(&format!("/api/session/{ONE}")).json();
