@@ -75,8 +75,12 @@ pub fn counted(config: &Config, alerts: &[AlertRecord]) -> BTreeMap<String, Coun
         .map(|AlertRecord { alert, .. }| (&alert.budget, Counted { scope: alert.scope, unit: alert.unit }));
     let mut known: BTreeMap<String, Option<Counted>> = BTreeMap::new();
     for (name, counted) in configured.chain(alerted) {
-        let before = known.entry(name.clone()).or_insert(Some(counted));
-        *before = before.filter(|before| *before == counted);
+        match known.get_mut(name) {
+            Some(before) => *before = before.filter(|before| *before == counted),
+            None => {
+                known.insert(name.clone(), Some(counted));
+            }
+        }
     }
     known.into_iter().filter_map(|(name, counted)| Some((name, counted?))).collect()
 }

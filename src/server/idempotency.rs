@@ -49,7 +49,10 @@ struct Answer {
 
 /// The key of a request, if it has a usable one.
 pub fn key(headers: &HeaderMap) -> Option<&str> {
-    headers.get(HEADER)?.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MAX_KEY)
+    let mut keys = headers.get_all(HEADER).iter();
+    let key = keys.next()?.to_str().ok()?;
+    let is_usable = (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+    (is_usable && keys.next().is_none()).then_some(key)
 }
 
 /// Repeats the answer to a request that was already answered.
@@ -63,7 +66,7 @@ pub async fn repeat(
         return next.run(request).await;
     }
     let Some(key) = key(request.headers()) else {
-        let detail = format!("the Idempotency-Key must have 1 to {MAX_KEY} visible ASCII characters");
+        let detail = format!("there must be one Idempotency-Key, of 1 to {MAX_KEY} visible ASCII characters");
         return Problem::bad_request(detail).into_response();
     };
     let name = request.extensions().get::<Caller>().map_or("", |caller| caller.name.as_str());

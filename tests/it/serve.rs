@@ -179,7 +179,9 @@ impl Drop for Serve {
 
 fn parse(bytes: &[u8]) -> Answer {
     let text = String::from_utf8_lossy(bytes);
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    // What comes before the answer to a request with `Expect`.
+    let text = text.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n").unwrap_or(&text);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
     let mut lines = head.lines();
     let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap_or(0);
     let headers = lines.filter_map(|line| line.split_once(": "));

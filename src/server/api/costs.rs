@@ -67,7 +67,7 @@ struct CostsRows {
     /// What rows are.
     #[serde(default = "by_day")]
     #[param(default = "day")]
-    by: CostsBy,
+    group_by: CostsBy,
     /// The first day (YYYY-MM-DD).
     #[param(value_type = Option<String>, format = Date)]
     #[serde(default, deserialize_with = "day")]
@@ -126,7 +126,7 @@ impl CostsRows {
             let detail = format!("since {since} is after until {until}: swap them");
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
         }
-        let grouping = match self.by {
+        let grouping = match self.group_by {
             CostsBy::Day => Grouping::Day,
             CostsBy::Week => Grouping::Week,
             CostsBy::Month => Grouping::Month,
@@ -143,7 +143,7 @@ impl CostsRows {
             Some(CostsSort::Key) => SortBy::Key,
             Some(CostsSort::Usd) => SortBy::Usd,
             Some(CostsSort::Tokens) => SortBy::Tokens,
-            None if grouping.is_period() || self.by == CostsBy::Agent => SortBy::Key,
+            None if grouping.is_period() || self.group_by == CostsBy::Agent => SortBy::Key,
             None => SortBy::Usd,
         };
         let descending = self.order.map_or(sort_by != SortBy::Key, |order| order == Order::Descending);

@@ -33,13 +33,13 @@ fn costs_are_those_of_the_command() {
         ("task", "task"),
     ] {
         let said = home.fusebox(&["report", kind, "--json", "--no-import"]).json();
-        let costs = serve.get(&format!("/api/costs?by={by}")).json();
+        let costs = serve.get(&format!("/api/costs?group_by={by}")).json();
         assert_eq!((&costs["rows"], &costs["totals"]), (&said["rows"], &said["totals"]), "{by}");
         assert_eq!(costs["total"], said["rows"].as_array().unwrap().len(), "{by}");
     }
     let said = home.fusebox(&["report", "--json", "--no-import"]).json();
     assert_eq!(serve.get("/api/costs/summary").json(), said);
-    let first = serve.get("/api/costs?by=session&limit=1&sort=tokens&order=asc");
+    let first = serve.get("/api/costs?group_by=session&limit=1&sort=tokens&order=asc");
     assert_eq!((&first.json()["rows"][0]["key"], &first.json()["total"]), (&json!(ONE), &json!(2)));
     assert!(first.header("link").contains("rel=\"next\""), "{first:?}");
     assert_eq!(first.json()["totals"]["requests"], 2, "of all pages");
@@ -55,7 +55,7 @@ fn costs_are_those_of_the_command() {
     serve.get("/api/costs?timezone=Mars/Base").is_problem(422, "Mars/Base");
     serve.get("/api/costs?since=2026-11-23&until=2026-11-22").is_problem(422, "swap them");
     serve.get("/api/costs?since=2026-1-1").is_problem(400, "YYYY-MM-DD");
-    serve.get("/api/costs?by=hour").is_problem(400, "`month`");
+    serve.get("/api/costs?group_by=hour").is_problem(400, "`month`");
     serve.get(&format!("/api/costs?model={}", "x".repeat(201))).is_problem(400, "at most 200");
 }
 
@@ -97,7 +97,7 @@ fn many_clients_ask_for_one_report_at_once() {
     let wanted = home.fusebox(&["report", "model", "--json", "--no-import"]).json()["totals"].clone();
     std::thread::scope(|scope| {
         let asked: Vec<_> = (0..20)
-            .map(|_| scope.spawn(|| serve.get("/api/costs?by=model").json()["totals"].clone()))
+            .map(|_| scope.spawn(|| serve.get("/api/costs?group_by=model").json()["totals"].clone()))
             .collect();
         for one in asked {
             assert_eq!(one.join().unwrap(), wanted);

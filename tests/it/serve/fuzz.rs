@@ -85,8 +85,10 @@ impl Requests {
             path.replace_range(from..=to, &self.id());
         }
         if self.random.chance(40) {
-            let names =
-                ["limit", "offset", "all", "status", "since", "by", "timezone", "model", "event", "x", "%ff"];
+            let names = [
+                "limit", "offset", "all", "status", "since", "group_by", "timezone", "model", "event", "x",
+                "%ff",
+            ];
             let values = [
                 "1",
                 "0",
@@ -114,16 +116,31 @@ impl Requests {
         path
     }
 
-    fn body(&mut self) -> Vec<u8> {
-        let ids = [json!([self.id()]), json!([]), json!([self.id(), self.id()]), json!(7)];
-        let mut body = match self.random.below(4) {
-            0 => json!({"additional_tokens": self.random.below(50), "reason": "fuzz"}),
-            1 => json!({"reason": "fuzz"}),
-            2 => json!({"budget_ids": self.random.pick(&ids), "reason": "fuzz", "additional_tokens": 1}),
-            _ => {
-                json!({"circuit_ids": self.random.pick(&ids), "alert_ids": self.random.pick(&ids), "reason": "fuzz"})
-            }
+    /// A body that fits the path, more often than not.
+    fn body(&mut self, path: &str) -> Vec<u8> {
+        let ids = match self.random.below(4) {
+            0 => json!([]),
+            1 => json!([self.id(), self.id()]),
+            _ => json!([self.random.pick(&self.ids)]),
         };
+        let bodies = [
+            json!({"additional_tokens": self.random.below(50), "reason": "fuzz"}),
+            json!({"reason": "fuzz"}),
+            json!({"budget_ids": ids, "additional_tokens": 1, "reason": "fuzz"}),
+            json!({"budget_ids": ids, "reason": "fuzz"}),
+            json!({"circuit_ids": ids, "reason": "fuzz"}),
+            json!({"alert_ids": ids}),
+        ];
+        let fitting = match path {
+            "/api/budget/extend" => 2,
+            "/api/budget/reset" => 3,
+            "/api/circuit/reset" | "/api/circuit/acknowledge" => 4,
+            "/api/budget/alerts/acknowledge" => 5,
+            path if path.ends_with("/extend") => 0,
+            _ => 1,
+        };
+        let chosen = if self.random.chance(75) { fitting } else { self.random.below(bodies.len()) };
+        let mut body = bodies[chosen].clone();
         let odd = [
             json!(null),
             json!(-1),
@@ -139,7 +156,7 @@ impl Requests {
             body[name] = self.random.pick(&odd).clone();
         }
         let mut bytes = body.to_string().into_bytes();
-        match self.random.below(12) {
+        match self.random.below(20) {
             0 => bytes.truncate(self.random.below(bytes.len())),
             1 => {
                 let at = self.random.below(bytes.len());
@@ -192,7 +209,7 @@ impl Requests {
             let (name, value) = self.random.pick(&odd);
             headers.push((name, value.clone()));
         }
-        let mut body = if method == "GET" || method == "HEAD" { Vec::new() } else { self.body() };
+        let mut body = if method == "GET" || method == "HEAD" { Vec::new() } else { self.body(&path) };
         if headers.iter().any(|(name, _)| ["Content-Length", "Transfer-Encoding"].contains(name)) {
             // The server would wait for the rest.
             body.splice(0..0, *b"fuzzy").for_each(drop);

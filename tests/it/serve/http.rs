@@ -105,6 +105,10 @@ fn an_idempotency_key_belongs_to_one_request() {
     post("").is_problem(400, "Idempotency-Key");
     post(&"k".repeat(256)).is_problem(400, "Idempotency-Key");
     post("schlüssel").is_problem(400, "Idempotency-Key");
+    post("a b").is_problem(400, "Idempotency-Key");
+    serve
+        .post_with(&path, &body, &[("Idempotency-Key", "a"), ("Idempotency-Key", "b")])
+        .is_problem(400, "one Idempotency-Key");
     assert_eq!(post(&"k".repeat(255)).json()["limit"], 1005);
     // Other addresses may have the same key. A refusal is repeated as well.
     let wrong = json!({"additional_tokens": 5000, "reason": "x"});
