@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::OnceCell;
 
@@ -14,6 +14,9 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// How long a request waits for a new answer, if an earlier one will do.
 const SHORT_WAIT: Duration = Duration::from_millis(20);
+
+/// An answer that nobody asked for in this time will not do while a new one is found out.
+const RECENT: Duration = Duration::from_secs(60);
 
 /// The latest answers, by question. `S` is the state of what an answer was found out from: another one means that it is
 /// out of date.
@@ -30,8 +33,8 @@ struct Kept<S, V> {
     answer: Arc<OnceCell<Arc<V>>>,
     /// The answer of an earlier state.
     earlier: Option<Arc<V>>,
-    /// The number of the question that used it last.
-    used: u64,
+    /// When it was last asked for.
+    asked: Instant,
 }
 
 impl<K: Clone + Eq + Hash, S: PartialEq, V: Send + Sync + 'static> Cache<K, S, V> {
@@ -69,23 +72,24 @@ impl<K: Clone + Eq + Hash, S: PartialEq, V: Send + Sync + 'static> Cache<K, S, V
 
     fn find(&self, question: &K, state: S) -> (Arc<OnceCell<Arc<V>>>, Option<Arc<V>>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = 1 + kept.values().map(|one| one.used).max().unwrap_or(0);
+        let now = Instant::now();
         if let Some(one) = kept.get_mut(question) {
-            one.used = now;
-            if one.state != state {
-                let earlier = one.answer.get().cloned().or(one.earlier.take());
-                one.earlier = earlier.filter(|_| self.may_be_late);
+            let is_recent = std::mem::replace(&mut one.asked, now).elapsed() < RECENT;
+            let found = one.answer.get().cloned();
+            // What is being found out is finished first, or states that change fast would leave only the earliest answer.
+            if one.state != state && (found.is_some() || !self.may_be_late) {
+                one.earlier = found.filter(|_| self.may_be_late && is_recent);
                 (one.state, one.answer) = (state, Arc::default());
             }
             return (Arc::clone(&one.answer), one.earlier.clone());
         }
         if kept.len() >= self.most
-            && let Some(oldest) = kept.iter().min_by_key(|(_, one)| one.used).map(|(key, _)| key.clone())
+            && let Some(oldest) = kept.iter().min_by_key(|(_, one)| one.asked).map(|(key, _)| key.clone())
         {
             kept.remove(&oldest);
         }
         let answer = Arc::default();
-        kept.insert(question.clone(), Kept { state, answer: Arc::clone(&answer), earlier: None, used: now });
+        kept.insert(question.clone(), Kept { state, answer: Arc::clone(&answer), earlier: None, asked: now });
         (answer, None)
     }
 }

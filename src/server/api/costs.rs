@@ -153,7 +153,8 @@ impl CostsRows {
 
 /// List what was used and what it cost, by period, session, model and more.
 ///
-/// The numbers are those of the ledger, which the server keeps current. While it changes, an answer may be some seconds old.
+/// The numbers are those of the ledger, which the server keeps current. While a large ledger is
+/// being read again, the answer may be the one before.
 #[utoipa::path(
     get, path = "/costs", tag = "costs", operation_id = "list_costs", params(CostsRows, CostsSelection, Page),
     responses((status = 200, body = Costs, description = "The costs"))

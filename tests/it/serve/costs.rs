@@ -83,7 +83,7 @@ fn nothing_is_imported_where_nothing_is_or_nothing_can_be_read() {
         assert!(began.elapsed() < super::PATIENCE, "{}", log());
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    serve.get("/api/costs").is_problem(503, "ledger");
+    serve.wait_for("/api/costs", |answer| answer.status == 503).is_problem(503, "ledger");
     std::fs::remove_dir(home.path("state/ledger.db")).unwrap();
     serve.wait_for("/api/costs", |answer| answer.status == 200 && answer.json()["total"] == 1);
     assert_eq!(log().matches("the ledger is not kept current").count(), 1, "{}", log());
