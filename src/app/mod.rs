@@ -1,19 +1,21 @@
 //! The application: turns events and commands into decisions.
 //!
 //! [`handlers`] handles a hook's event, in the steps [`session`], [`transcript_reader`], [`record`] and
-//! [`store_access`]. Commands use [`operate`], [`report`], [`overview`], [`last_known`], [`explain`], [`price_check`],
-//! [`resync`] and [`verify`]; [`status`] is the JSON for scripts. [`status_line`] is the line below the client's prompt.
+//! [`store_access`]. Commands use [`operate`], [`report`], [`overview`], [`last_known`], [`explain`], [`history`],
+//! [`price_check`], [`resync`] and [`verify`]; [`status`] is the JSON for scripts. [`status_line`] is the line below the client's prompt.
 
 pub mod backfill;
 pub mod explain;
 mod first_sight;
 mod fork;
 pub mod handlers;
+pub mod history;
 pub mod human_check;
 pub mod import;
 pub mod installation;
 pub mod last_known;
 pub mod messages;
+mod new_operation;
 mod offline;
 pub mod open_store;
 pub mod operate;

@@ -2,20 +2,19 @@
 
 use super::operation_ledger::OperationLedger;
 use super::store_access::{StoreAccess, Unavailable};
-use super::{messages, operator, plan};
+use super::{messages, new_operation, operator, plan};
 use crate::config::Config;
 use crate::domain::amount::WrittenAmount;
 use crate::domain::breaker::circuit::Trip;
-use crate::domain::budget::{Budget, BudgetState, Scope, Status, Unit};
+use crate::domain::budget::{Budget, BudgetState, Status, Unit};
 use crate::domain::event::CircuitDecision;
-use crate::domain::message::MessageKey;
 use crate::domain::money::exact_usd;
 use crate::domain::operation::{Operation, OperationKind};
 use crate::domain::plan::exact_percent;
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
+use crate::store::BudgetKey;
 use crate::store::cache_file::CacheFile;
-use crate::store::{BudgetKey, shared_names};
 
 /// Why an operation was refused.
 #[derive(Debug, thiserror::Error)]
@@ -137,6 +136,17 @@ pub enum BudgetChange {
     Reset,
     /// Stops applying the budget.
     Delete,
+}
+
+impl BudgetChange {
+    /// The name of its kind of operation.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Extend { .. } => OperationKind::Extend { amount: 0 }.name(),
+            Self::Reset => OperationKind::Reset { baseline: Timestamp::default() }.name(),
+            Self::Delete => OperationKind::Delete.name(),
+        }
+    }
 }
 
 impl OperationRequest {
@@ -268,6 +278,9 @@ pub fn operate(
     let key = BudgetKey { budget: budget.clone(), value: request.value.clone() };
     let now = env.now;
     let before = budget_state(store, &key, now)?;
+    if let Some(operation) = new_operation::repeated(store, request)? {
+        return Ok(AppliedOperation { operation, after: before.clone(), before, warnings: Vec::new() });
+    }
     let decision = match request.change {
         BudgetChange::Extend { amount, unit } => {
             let state = before.as_ref().ok_or_else(|| Refusal::Deleted(budget.name.clone()))?;
@@ -281,8 +294,8 @@ pub fn operate(
         BudgetChange::Delete => OperationKind::Delete,
     };
     let window = budget.window_at(now);
-    let at = next_operation_time(store, request, now)?;
-    let operation = Operation { at, ..new_operation(request, decision, window.start, now) };
+    let at = new_operation::next_time(store, request, now)?;
+    let operation = Operation { at, ..new_operation::new(request, decision, window.start, now) };
     let around = before.clone().unwrap_or_else(|| BudgetState::new(&budget, &request.value, window));
     let after = match store.call(|store| store.add_operation(&operation, &around)) {
         Ok(after) => after,
@@ -307,48 +320,6 @@ pub fn operate(
         warnings.extend(cache.save().1.err().map(|error| format!("session cache: {error}")));
     }
     Ok(AppliedOperation { operation, before, after, warnings })
-}
-
-/// The time of a new operation: now, but later than all earlier ones, whatever the clocks of other machines say.
-/// Replayed operations are ordered by time.
-fn next_operation_time(
-    store: &mut StoreAccess,
-    request: &OperationRequest,
-    now: Timestamp,
-) -> Result<Timestamp, Refusal> {
-    let before = store.call(|store| store.operations(Some(&request.budget)))?;
-    // A shared store has hashed projects.
-    let is_shared = store.is_shared();
-    let is_of_value = |operation: &&Operation| {
-        operation.value == request.value
-            || (is_shared && operation.value == shared_names::shared_value(Scope::Project, &request.value))
-    };
-    let last = before.iter().filter(is_of_value).map(|operation| operation.at).max();
-    Ok(last.map_or(now, |last| now.max(last.plus_millis(1))))
-}
-
-fn new_operation(
-    request: &OperationRequest,
-    decision: OperationKind,
-    window_start: Timestamp,
-    now: Timestamp,
-) -> Operation {
-    let (at, pid) = (now.0.to_string(), std::process::id().to_string());
-    let once = [request.idempotency_key.as_str(), &at, &pid];
-    // With an idempotency key, a request is the same one at any time.
-    let once = if request.idempotency_key.is_empty() { &once[..] } else { &once[..1] };
-    let named = [decision.name(), &request.budget, &request.value];
-    let id = format!("{:?}", MessageKey::from_parts(&[&named, once].concat()));
-    Operation {
-        id,
-        kind: decision,
-        budget: request.budget.clone(),
-        value: request.value.clone(),
-        window_start,
-        reason: request.reason.trim().to_owned(),
-        actor: request.actor.clone(),
-        at: now,
-    }
 }
 
 /// The state of one budget; `None` if it was deleted for this value.

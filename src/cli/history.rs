@@ -1,21 +1,17 @@
 //! `fusebox history`: what happened in all sessions: breakers, denials, throttling, alerts, decisions about budgets.
 
-use std::collections::BTreeMap;
-
 use anstyle::Style;
-use serde::Serialize;
 
 use super::render::{self, table};
-use super::{Io, circuit, explain, select, values};
+use super::{Io, circuit, select, values};
+use crate::app::explain::reason_line;
+use crate::app::history::{Counted, Entry, counted};
 use crate::app::messages::amounts::{number, quantity};
 use crate::app::messages::replies::describe_operation;
-use crate::app::status::{AlertStatus, EventStatus, OperationStatus};
-use crate::config::Config;
-use crate::domain::alert::{AlertRecord, BudgetAlert};
+use crate::domain::alert::BudgetAlert;
 use crate::domain::budget::{Budget, Mode, Scope, Unit};
 use crate::domain::event::{Event, EventData};
 use crate::domain::operation::{Operation, OperationKind};
-use crate::domain::time::Timestamp;
 use crate::platform::Env;
 
 /// Show what happened: breakers, denials, throttling, alerts, decisions about budgets.
@@ -33,41 +29,6 @@ pub struct HistoryArgs {
     /// Write JSON.
     #[arg(long)]
     json: bool,
-}
-
-/// Something that happened.
-enum Entry<'a> {
-    Event(&'a Event),
-    Alert(&'a AlertRecord),
-    Decision(&'a Operation, Option<Counted>),
-}
-
-/// What a budget counts.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Counted {
-    scope: Scope,
-    unit: Unit,
-}
-
-/// An entry as JSON.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum EntryJson {
-    Event(EventStatus),
-    Alert {
-        /// `BUDGET_ALERT`.
-        event: &'static str,
-        #[serde(flatten)]
-        alert: AlertStatus,
-    },
-    Decision {
-        /// `BUDGET_DECIDED`.
-        event: &'static str,
-        #[serde(flatten)]
-        decision: OperationStatus,
-        /// The unit of the amount; `null`: not known.
-        unit: Option<Unit>,
-    },
 }
 
 /// Runs the command.
@@ -97,7 +58,7 @@ pub fn run(args: &HistoryArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         let dim = Style::new().dimmed();
         for entry in shown {
             // Reasons may have several lines.
-            let text = entry.text().replace(char::is_control, " ");
+            let text = text(entry).replace(char::is_control, " ");
             io.line(&format!("{dim}{}{dim:#}  {text}", entry.at().to_rfc3339()))?;
         }
     }
@@ -107,55 +68,12 @@ pub fn run(args: &HistoryArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// What each budget counts, by the configuration and its alerts. A budget that counted something else before is left out.
-fn counted(config: &Config, alerts: &[AlertRecord]) -> BTreeMap<String, Counted> {
-    let configured = config
-        .budgets
-        .iter()
-        .map(|Budget { name, scope, unit, .. }| (name, Counted { scope: *scope, unit: *unit }));
-    let alerted = alerts
-        .iter()
-        .map(|AlertRecord { alert, .. }| (&alert.budget, Counted { scope: alert.scope, unit: alert.unit }));
-    let mut known: BTreeMap<String, Option<Counted>> = BTreeMap::new();
-    for (name, counted) in configured.chain(alerted) {
-        let before = known.entry(name.clone()).or_insert(Some(counted));
-        *before = before.filter(|before| *before == counted);
-    }
-    known.into_iter().filter_map(|(name, counted)| Some((name, counted?))).collect()
-}
-
-impl Entry<'_> {
-    fn at(&self) -> Timestamp {
-        match self {
-            Self::Event(event) => event.at,
-            Self::Alert(record) => record.alert.at,
-            Self::Decision(operation, _) => operation.at,
-        }
-    }
-
-    fn json(&self) -> EntryJson {
-        match self {
-            Self::Event(event) => EntryJson::Event(EventStatus::from_event(event)),
-            Self::Alert(record) => {
-                EntryJson::Alert { event: "BUDGET_ALERT", alert: AlertStatus::from_record(record) }
-            }
-            Self::Decision(operation, counted) => {
-                let unit = counted.map(|counted| counted.unit);
-                let decision = OperationStatus::from_operation(operation, unit.unwrap_or(Unit::Tokens));
-                // An amount without a unit says nothing.
-                let amount = decision.amount.filter(|_| unit.is_some());
-                let decision = OperationStatus { amount, ..decision };
-                EntryJson::Decision { event: "BUDGET_DECIDED", decision, unit }
-            }
-        }
-    }
-
-    fn text(&self) -> String {
-        match self {
-            Self::Event(event) => event_text(event),
-            Self::Alert(record) => alert_text(&record.alert),
-            Self::Decision(operation, counted) => decision_text(operation, *counted),
-        }
+/// What happened, for people.
+fn text(entry: &Entry) -> String {
+    match entry {
+        Entry::Event(event) => event_text(event),
+        Entry::Alert(record) => alert_text(&record.alert),
+        Entry::Decision(operation, counted) => decision_text(operation, *counted),
     }
 }
 
@@ -169,7 +87,7 @@ fn event_text(event: &Event) -> String {
 pub(super) fn agent_event_text(event: &Event) -> String {
     let line = circuit::event_line(&event.data);
     let what = match &event.data {
-        EventData::CallDenied(denial) => format!("{line}: {}", explain::reason_line(&denial.reason)),
+        EventData::CallDenied(denial) => format!("{line}: {}", reason_line(&denial.reason)),
         EventData::ConcurrencyThrottled(_) | EventData::ConcurrencyRestored(_) => line,
         _ => format!("circuit breaker {line}"),
     };

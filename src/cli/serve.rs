@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::{Io, UsageError, person_only};
 use crate::domain::protection::TOKEN_FILE;
@@ -47,6 +48,9 @@ pub struct ServeArgs {
     /// How the log is written, on standard error.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
+    /// Import what is new in the transcripts into the ledger every so many seconds, for reports; 0: never.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    import_every: u32,
 }
 
 /// Runs the command until a signal ends it.
@@ -83,5 +87,6 @@ fn options(args: &ServeArgs, env: &Env) -> anyhow::Result<Options> {
         behind_proxy: args.behind_proxy,
         hosts: args.host.clone(),
         log_format: args.log_format,
+        import_every: (args.import_every > 0).then(|| Duration::from_secs(args.import_every.into())),
     })
 }

@@ -150,6 +150,21 @@ impl EventData {
         }
     }
 
+    /// The name, as stored.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CircuitWarning(_) => "CIRCUIT_WARNING",
+            Self::CircuitOpened(_) => "CIRCUIT_OPENED",
+            Self::CircuitWouldOpen(_) => "CIRCUIT_WOULD_OPEN",
+            Self::CircuitHalfOpened(_) => "CIRCUIT_HALF_OPENED",
+            Self::CircuitClosed(_) => "CIRCUIT_CLOSED",
+            Self::CircuitDecided { .. } => "CIRCUIT_DECIDED",
+            Self::ConcurrencyThrottled(_) => "CONCURRENCY_THROTTLED",
+            Self::ConcurrencyRestored(_) => "CONCURRENCY_RESTORED",
+            Self::CallDenied(_) => "CALL_DENIED",
+        }
+    }
+
     /// Whether the agent should be told. Decisions are not news to the person who made them.
     pub fn is_news(&self) -> bool {
         !matches!(self, Self::CircuitDecided { .. } | Self::CallDenied(_))

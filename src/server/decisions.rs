@@ -32,12 +32,24 @@ impl Server {
     /// # Errors
     /// Why it was refused; nothing was changed.
     pub async fn operate(self: &Arc<Self>, request: OperationRequest) -> Result<AppliedOperation, Problem> {
+        one(self.operate_each(vec![request]).await?)
+    }
+
+    /// Extends or resets budgets, each by itself: the results are in the order of the requests.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub async fn operate_each(
+        self: &Arc<Self>,
+        requests: Vec<OperationRequest>,
+    ) -> Result<Vec<Result<AppliedOperation, Problem>>, Problem> {
         let done = self
             .decide(move |env, config, store| {
-                operate::operate(env, config, store, &request).map_err(Problem::from)
+                let operate = |request| operate::operate(env, config, store, request).map_err(Problem::from);
+                Ok(requests.iter().map(operate).collect::<Vec<_>>())
             })
             .await?;
-        for warning in &done.warnings {
+        for warning in done.iter().flatten().flat_map(|done| &done.warnings) {
             tracing::warn!(warning, "a decision");
         }
         Ok(done)
@@ -51,10 +63,24 @@ impl Server {
         self: &Arc<Self>,
         request: CircuitRequest,
     ) -> Result<Vec<ChangedCircuit>, Problem> {
+        one(self.decide_circuits(vec![request]).await?)
+    }
+
+    /// Acknowledges or resets breakers, each by itself: the results are in the order of the requests.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub async fn decide_circuits(
+        self: &Arc<Self>,
+        requests: Vec<CircuitRequest>,
+    ) -> Result<Vec<Result<Vec<ChangedCircuit>, Problem>>, Problem> {
         self.decide(move |env, _, store| {
-            let CircuitRequest { session, agent, decision, actor, reason } = &request;
-            operate::decide_circuit(env, store, session, Some(agent), *decision, (actor, reason))
-                .map_err(Problem::from)
+            let decide = |request: &CircuitRequest| {
+                let CircuitRequest { session, agent, decision, actor, reason } = request;
+                operate::decide_circuit(env, store, session, Some(agent), *decision, (actor, reason))
+                    .map_err(Problem::from)
+            };
+            Ok(requests.iter().map(decide).collect())
         })
         .await
     }
@@ -93,4 +119,9 @@ impl Server {
         self.watcher.on_decision();
         done
     }
+}
+
+/// The only one of these results.
+fn one<T>(results: Vec<Result<T, Problem>>) -> Result<T, Problem> {
+    results.into_iter().next().unwrap_or_else(|| Err(Problem::unavailable("the decision was interrupted")))
 }

@@ -2,7 +2,7 @@
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::header::{ETAG, HeaderValue, IF_NONE_MATCH};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -10,32 +10,35 @@ use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
 
-/// Larger answers get no `ETag`.
-const MAX_BYTES: usize = 16 << 20;
-
-/// Adds the `ETag` of a successful answer to a GET request, and answers 304 if the client named it.
-pub async fn tag(request: Request, next: Next) -> Response {
-    let is_read = request.method() == Method::GET;
-    let known = request.headers().get(IF_NONE_MATCH).cloned();
+/// Adds the `ETag` of a successful answer to a GET or HEAD request, and answers 304 if the client named it.
+pub async fn tag(mut request: Request, next: Next) -> Response {
+    // HEAD is answered like GET, to know the tag; the router drops the body.
+    let is_read = request.method().is_safe();
+    if request.method() == Method::HEAD {
+        *request.method_mut() = Method::GET;
+    }
+    // The header may come several times.
+    let known: Vec<HeaderValue> = request.headers().get_all(IF_NONE_MATCH).iter().cloned().collect();
     let response = next.run(request).await;
     if !is_read || response.status() != StatusCode::OK {
         return response;
     }
     let (mut parts, body) = response.into_parts();
-    let Ok(bytes) = to_bytes(body, MAX_BYTES).await else {
-        return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer is too large: ask for less")
-            .into_response();
+    // It is in memory already: a page has a bounded number of items.
+    let Ok(bytes) = to_bytes(body, usize::MAX).await else {
+        return Problem::unavailable("the answer was interrupted").into_response();
     };
     let tag = format!("\"{}\"", hex::encode(&Sha256::digest(&bytes)[..16]));
     if let Ok(value) = HeaderValue::from_str(&tag) {
         parts.headers.insert(ETAG, value);
     }
-    let is_known = known.as_ref().and_then(|value| value.to_str().ok()).is_some_and(|known| {
+    let is_known = known.iter().filter_map(|value| value.to_str().ok()).any(|known| {
         known.split(',').map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == tag)
     });
     if is_known {
         parts.status = StatusCode::NOT_MODIFIED;
-        parts.headers.remove(axum::http::header::CONTENT_LENGTH);
+        parts.headers.remove(CONTENT_LENGTH);
+        parts.headers.remove(CONTENT_TYPE);
         return Response::from_parts(parts, Body::empty());
     }
     Response::from_parts(parts, Body::from(bytes))

@@ -49,7 +49,10 @@ struct Answer {
 
 /// The key of a request, if it has a usable one.
 pub fn key(headers: &HeaderMap) -> Option<&str> {
-    headers.get(HEADER)?.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MAX_KEY)
+    let mut keys = headers.get_all(HEADER).iter();
+    let key = keys.next()?.to_str().ok()?;
+    let is_usable = (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+    (is_usable && keys.next().is_none()).then_some(key)
 }
 
 /// Repeats the answer to a request that was already answered.
@@ -63,14 +66,18 @@ pub async fn repeat(
         return next.run(request).await;
     }
     let Some(key) = key(request.headers()) else {
-        let detail = format!("the Idempotency-Key must have 1 to {MAX_KEY} visible ASCII characters");
+        let detail = format!("there must be one Idempotency-Key, of 1 to {MAX_KEY} visible ASCII characters");
         return Problem::bad_request(detail).into_response();
     };
     let name = request.extensions().get::<Caller>().map_or("", |caller| caller.name.as_str());
     let named = hash([name, &client.ip().to_string(), request.uri().path(), key].join("\n"));
     let (parts, body) = request.into_parts();
     let Ok(bytes) = to_bytes(body, MAX_BODY).await else {
-        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large").into_response();
+        return Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body must have at most {MAX_BODY} bytes"),
+        )
+        .into_response();
     };
     let hashed = hash(&bytes);
     if let Some(known) = server.answers.begin(named, hashed) {
@@ -81,11 +88,17 @@ pub async fn repeat(
     let (parts, body) = response.into_parts();
     let bytes = to_bytes(body, MAX_ANSWER).await.unwrap_or_default();
     // Whatever may succeed the next time is not kept.
-    let is_final = !parts.status.is_server_error() && parts.status != StatusCode::TOO_MANY_REQUESTS;
+    let is_final = !parts.status.is_server_error()
+        && parts.status != StatusCode::TOO_MANY_REQUESTS
+        && parts.extensions.get::<TryAgain>().is_none();
     let sent = is_final.then(|| (parts.status, parts.headers.clone(), bytes.clone()));
     first.answers.end(named, sent);
     Response::from_parts(parts, Body::from(bytes))
 }
+
+/// Marks an answer that says of a part that it may succeed the next time.
+#[derive(Clone, Copy, Debug)]
+pub struct TryAgain;
 
 /// The first request with a key. If its client goes away before it is answered, the key is free again.
 struct FirstRequest<'a> {

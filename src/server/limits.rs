@@ -3,8 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request, State};
+use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use governor::{DefaultKeyedRateLimiter, Quota};
@@ -15,6 +17,9 @@ use super::problem::Problem;
 
 /// Requests that are answered at the same time.
 const AT_ONCE: usize = 256;
+
+/// How long a request may take, with the reading of its body.
+const MAX_TIME: Duration = Duration::from_secs(60);
 
 /// Requests of one client per second. Far above what people and scrapers need.
 const REQUESTS: u32 = 5_000;
@@ -75,5 +80,8 @@ pub async fn limit(
     let Ok(_permit) = limits.at_once.try_acquire() else {
         return Problem::unavailable("too many requests are being answered").into_response();
     };
-    next.run(request).await
+    match tokio::time::timeout(MAX_TIME, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response(),
+    }
 }

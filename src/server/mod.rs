@@ -2,20 +2,26 @@
 //! hooks work.
 //!
 //! [`watcher`] reads snapshots of the store in its own thread; requests are answered from the latest one. [`decisions`]
-//! carries out what operators decide. [`access`] checks each request before anything else: where it comes from, and
+//! carries out what operators decide. [`details`] reads what only the store knows of one session, [`reports`] makes reports
+//! from the ledger, which [`importer`] keeps current. [`access`] checks each request before anything else: where it comes from, and
 //! with [`tokens`], what it may do. [`api`] is the REST API.
 
 mod access;
 pub mod api;
+mod cache;
 mod decisions;
+mod details;
 mod etag;
 mod extract;
 mod headers;
 mod idempotency;
+mod importer;
 mod limits;
 mod log;
 mod options;
+mod parameters;
 mod problem;
+mod reports;
 mod tokens;
 mod watcher;
 
@@ -30,10 +36,12 @@ use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use tower_http::limit::RequestBodyLimitLayer;
 
+use self::details::DetailReader;
 use self::idempotency::Answers;
 use self::limits::Limits;
 pub use self::options::{LogFormat, Options, Tls};
 use self::problem::Problem;
+use self::reports::Reports;
 use self::tokens::Tokens;
 use self::watcher::Watcher;
 use crate::platform::{Env, clock};
@@ -53,6 +61,8 @@ pub struct Server {
     options: Options,
     tokens: Tokens,
     watcher: Watcher,
+    details: DetailReader,
+    reports: Reports,
     limits: Limits,
     answers: Answers,
 }
@@ -82,15 +92,27 @@ pub fn serve(
         .enable_all()
         .build()
         .context("no threads can be started")?;
+    let import_every = options.import_every;
     let server = Arc::new(Server {
         env: env.clone(),
         options,
         tokens,
         watcher,
+        details: DetailReader::start(env),
+        reports: Reports::new(env),
         limits: Limits::default(),
         answers: Answers::default(),
     });
-    runtime.block_on(run(server, |address| ready(address, is_new)))
+    let done = runtime.block_on(run(server, |address| {
+        ready(address, is_new)?;
+        if let Some(every) = import_every {
+            importer::start(env, every);
+        }
+        Ok(())
+    }));
+    // A report that nobody waits for any more need not be finished.
+    runtime.shutdown_background();
+    done
 }
 
 async fn run(
@@ -162,6 +184,7 @@ fn router(server: Arc<Server>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&server), access::check_origin))
         .layer(from_fn_with_state(Arc::clone(&server), limits::limit))
         .layer(RequestBodyLimitLayer::new(MAX_BODY))
+        .layer(from_fn(problem::describe))
         .layer(from_fn_with_state(Arc::clone(&server), headers::add))
         .layer(from_fn(log::request))
         .with_state(server)

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// How to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Options {
     pub hosts: Vec<String>,
     /// How the log is written.
     pub log_format: LogFormat,
+    /// How often what is new in the transcripts is imported into the ledger; `None`: never.
+    pub import_every: Option<Duration>,
 }
 
 /// A certificate and its key, as PEM files.

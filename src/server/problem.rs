@@ -1,92 +1,41 @@
 //! Problems: what the API answers if a request fails (RFC 9457).
 
 use axum::Json;
+use axum::extract::Request;
 use axum::extract::rejection::{FormRejection, JsonRejection, PathRejection, QueryRejection};
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::MAX_BODY;
 use crate::app::operate::Refusal;
+
+/// The media type of problems.
+pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// The body of an answer that says what is wrong (`application/problem+json`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
     /// Always `about:blank`: the status says what kind of problem it is.
+    #[schema(example = "about:blank")]
     #[serde(rename = "type")]
     kind: &'static str,
     /// The name of the status.
+    #[schema(example = "Not Found")]
     title: &'static str,
     /// The status.
-    #[schema(value_type = u16, example = 404)]
+    #[schema(value_type = u16, minimum = 400, maximum = 599, example = 404)]
     #[serde(serialize_with = "status_number")]
     status: StatusCode,
     /// What is wrong, and what to do.
+    #[schema(example = "there is no budget 3f2a1b2c4d5e6f70")]
     detail: String,
     /// Seconds after which to try again.
     #[serde(skip)]
     retry_after: Option<u32>,
-}
-
-/// What a request to read may be answered besides.
-#[derive(utoipa::IntoResponses)]
-#[allow(dead_code)] // Only described.
-pub enum ReadProblems {
-    /// The request is wrong.
-    #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(#[to_schema] Problem),
-    /// A token is required.
-    #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(#[to_schema] Problem),
-    /// The token does not allow it, or another site sent the request.
-    #[response(status = 403, content_type = "application/problem+json")]
-    Forbidden(#[to_schema] Problem),
-    /// Nothing has this id.
-    #[response(status = 404, content_type = "application/problem+json")]
-    NotFound(#[to_schema] Problem),
-    /// Too many requests.
-    #[response(status = 429, content_type = "application/problem+json")]
-    TooMany(#[to_schema] Problem),
-    /// The store does not answer.
-    #[response(status = 503, content_type = "application/problem+json")]
-    Unavailable(#[to_schema] Problem),
-}
-
-/// What a request to decide may be answered besides.
-#[derive(utoipa::IntoResponses)]
-#[allow(dead_code)] // Only described.
-pub enum DecisionProblems {
-    /// The request is wrong.
-    #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(#[to_schema] Problem),
-    /// An operator's token is required.
-    #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(#[to_schema] Problem),
-    /// The token does not allow it, or another site sent the request.
-    #[response(status = 403, content_type = "application/problem+json")]
-    Forbidden(#[to_schema] Problem),
-    /// Nothing has this id.
-    #[response(status = 404, content_type = "application/problem+json")]
-    NotFound(#[to_schema] Problem),
-    /// The current state does not allow it.
-    #[response(status = 409, content_type = "application/problem+json")]
-    Conflict(#[to_schema] Problem),
-    /// The body is too large.
-    #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(#[to_schema] Problem),
-    /// The body is not `application/json`.
-    #[response(status = 415, content_type = "application/problem+json")]
-    MediaType(#[to_schema] Problem),
-    /// It makes no sense for this object.
-    #[response(status = 422, content_type = "application/problem+json")]
-    Unprocessable(#[to_schema] Problem),
-    /// Too many requests.
-    #[response(status = 429, content_type = "application/problem+json")]
-    TooMany(#[to_schema] Problem),
-    /// The store does not answer.
-    #[response(status = 503, content_type = "application/problem+json")]
-    Unavailable(#[to_schema] Problem),
 }
 
 fn status_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
@@ -131,12 +80,32 @@ impl Problem {
     }
 }
 
+/// Makes a problem of every failure that is not one yet: those of the parts that the server is made of.
+pub async fn describe(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    let is_failure = status.is_client_error() || status.is_server_error();
+    if !is_failure || response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == MEDIA_TYPE) {
+        return response;
+    }
+    let detail = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => format!("the body must have at most {MAX_BODY} bytes"),
+        StatusCode::METHOD_NOT_ALLOWED => "this address does not have that method".to_owned(),
+        status => status.canonical_reason().unwrap_or("the request failed").to_lowercase(),
+    };
+    let mut problem = Problem::new(status, detail).into_response();
+    if let Some(allowed) = response.headers().get(ALLOW) {
+        problem.headers_mut().insert(ALLOW, allowed.clone());
+    }
+    problem
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, retry_after) = (self.status, self.retry_after);
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if let Some(seconds) = retry_after {
             headers.insert(RETRY_AFTER, seconds.into());
         }

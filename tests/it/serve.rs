@@ -1,11 +1,17 @@
 //! `fusebox serve`, from outside: HTTP requests to the real executable.
 
 mod access;
+mod bulk;
+mod costs;
 mod decisions;
+mod fuzz;
+mod http;
+mod reading;
+mod schemathesis;
 mod tls;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -91,7 +97,22 @@ impl Serve {
 
     /// Sends a request.
     pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
+        self.request_from(Ipv4Addr::LOCALHOST, method, path, headers, body)
+    }
+
+    /// Sends a request from this address of this machine.
+    pub fn request_from(
+        &self,
+        from: Ipv4Addr,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+        socket.connect(&self.address.parse::<SocketAddr>().unwrap().into()).unwrap();
+        let mut stream = TcpStream::from(socket);
         let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
             head += &format!("Host: {}\r\n", self.address);
@@ -99,7 +120,12 @@ impl Serve {
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
         }
-        head += &format!("Content-Length: {}\r\n\r\n", body.len());
+        let has_length =
+            |name: &str| ["content-length", "transfer-encoding"].contains(&name.to_lowercase().as_str());
+        if !headers.iter().any(|(name, _)| has_length(name)) {
+            head += &format!("Content-Length: {}\r\n", body.len());
+        }
+        head += "\r\n";
         // A server may answer before it has read everything.
         let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
         let mut bytes = Vec::new();
@@ -157,7 +183,9 @@ impl Drop for Serve {
 
 fn parse(bytes: &[u8]) -> Answer {
     let text = String::from_utf8_lossy(bytes);
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    // What comes before the answer to a request with `Expect`.
+    let text = text.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n").unwrap_or(&text);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
     let mut lines = head.lines();
     let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap_or(0);
     let headers = lines.filter_map(|line| line.split_once(": "));

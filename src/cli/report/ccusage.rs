@@ -4,12 +4,12 @@
 use serde_json::{Map, Value, json};
 
 use super::CcusageShape;
-use super::selection::{Report, Selection};
 use crate::domain::money::usd;
 use crate::domain::time::Timestamp;
 use crate::ledger::report::blocks::{BLOCK_MS, Block, burn};
 use crate::ledger::report::read::{Column, Name};
 use crate::ledger::report::rows::{self, Grouping, Key, Row};
+use crate::ledger::report::selection::{Report, Selection};
 use crate::ledger::report::tally::Tally;
 
 /// The report as ccusage would write it. `None`: ccusage has no report of this kind.

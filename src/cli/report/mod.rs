@@ -4,7 +4,6 @@ mod args;
 mod ccusage;
 mod csv;
 mod figures;
-mod json;
 mod overview;
 mod selection;
 mod table;
@@ -16,8 +15,6 @@ use clap::ValueEnum;
 
 pub use self::args::ReportArgs;
 use self::args::{CcusageShape, Kind, Order, SortField};
-use self::overview::Overview;
-use self::selection::{Filter, Report, Selection};
 use self::table::{Emphasis, TableRow, TableStyle};
 use super::render::{self, wrap};
 use super::{Io, UsageError, import};
@@ -26,8 +23,11 @@ use crate::domain::money::nanos_from_usd;
 use crate::ledger::import::Imported;
 use crate::ledger::names::short_model;
 use crate::ledger::report::blocks::burn;
+use crate::ledger::report::json::ReportJson;
+use crate::ledger::report::overview::{self as recent, Overview, OverviewJson};
 use crate::ledger::report::read::{self, Column, ReadError, Record};
 use crate::ledger::report::rows::{self, Grouping, Key, Row};
+use crate::ledger::report::selection::{Report, Selection};
 use crate::platform::Env;
 
 /// The key in tables of records that have none.
@@ -42,7 +42,7 @@ const ESTIMATED: &str = "+ includes estimates of tokens, or of prices that are n
 /// Wrong use, a configuration that cannot be used, or a ledger that cannot be read.
 pub fn run(args: &ReportArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let Some(kind) = args.kind else { return overview(args, env, io) };
-    let mut selection = Selection::new(args, kind, env)?;
+    let mut selection = selection::selection(args, kind, env)?;
     if args.ccusage.is_some()
         && !matches!(kind.grouping(), Grouping::By(Column::Session))
         && !kind.grouping().is_period()
@@ -60,7 +60,7 @@ pub fn run(args: &ReportArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     {
         render::json(io.out, &json)?;
     } else if args.json {
-        render::json(io.out, &json::ReportJson::new(&report.rows))?;
+        render::json(io.out, &ReportJson::new(&report.rows))?;
     } else if args.csv {
         csv::write(&report.rows, io.out)?;
     } else if report.rows.is_empty() {
@@ -89,14 +89,14 @@ fn overview(args: &ReportArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         );
     }
     let mut calendar = selection::calendar(args, env)?;
-    let (records, imported) = records(args, &overview::query(&mut calendar, env.now), env, io)?;
-    let overview = Overview::new(&records, &Filter::new(args), &mut calendar, env.now);
+    let (records, imported) = records(args, &recent::query(&mut calendar, env.now), env, io)?;
+    let overview = Overview::new(&records, &selection::filter(args), &mut calendar, env.now);
     if args.json {
-        overview.json(io.out)?;
+        render::json(io.out, &OverviewJson::from(&overview))?;
     } else if overview.is_empty() {
         say_empty(args, imported.as_ref(), env, io)?;
     } else {
-        overview.print(&mut calendar, env.now, io.out)?;
+        overview::print(&overview, &mut calendar, env.now, io.out)?;
     }
     Ok(0)
 }
@@ -137,7 +137,7 @@ fn say_empty(args: &ReportArgs, imported: Option<&Imported>, env: &Env, io: &mut
     let files =
         if args.ledger.is_empty() { own_ledger(env).into_iter().collect() } else { args.ledger.clone() };
     let all = read::read(&files, &read::Query::default())?;
-    let why = match (all.is_empty(), Filter::new(args).unmatched(&all)) {
+    let why = match (all.is_empty(), selection::filter(args).unmatched(&all)) {
         (true, _) if !args.ledger.is_empty() => "Nothing is recorded in this ledger.".to_owned(),
         (true, _) => imported.map_or_else(
             || {

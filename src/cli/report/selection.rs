@@ -4,11 +4,9 @@ use super::{CcusageShape, Kind, Order, ReportArgs, SortField};
 use crate::cli::{UsageError, values};
 use crate::domain::time::Timestamp;
 use crate::domain::window::Zone;
-use crate::ledger::names::{ModelGlob, ProjectGlob};
-use crate::ledger::report::blocks::Block;
 use crate::ledger::report::calendar::{Calendar, month_of};
-use crate::ledger::report::read::{Query, Record};
-use crate::ledger::report::rows::{self, Grouping, Key, Row, SortBy};
+use crate::ledger::report::rows::{Grouping, SortBy};
+use crate::ledger::report::selection::{Filter, Selection};
 use crate::platform::Env;
 use crate::zoneinfo;
 use chrono::{Datelike, Days, Months, NaiveDate, Weekday};
@@ -16,150 +14,51 @@ use chrono::{Datelike, Days, Months, NaiveDate, Weekday};
 /// The platform of messages of Claude Code.
 pub const CLAUDE_CODE: &str = "claude-code";
 
-/// A selection of records, and how to group and sort them.
-pub struct Selection {
-    /// What rows are.
-    pub grouping: Grouping,
-    /// The time zone, and the first day of weeks.
-    pub calendar: Calendar,
-    since: Option<NaiveDate>,
-    until: Option<NaiveDate>,
-    platform: Option<&'static str>,
-    last_rows: Option<usize>,
-    sort_by: SortBy,
-    /// Whether the last row comes first.
-    pub descending: bool,
-    filter: Filter,
+/// The filter of these options.
+pub fn filter(args: &ReportArgs) -> Filter {
+    Filter::new(&args.project, &args.model)
 }
 
-/// The rows of a report.
-pub struct Report {
-    /// The rows.
-    pub rows: Vec<Row>,
-    /// The blocks, if rows are blocks: also those that no row shows.
-    pub blocks: Vec<Block>,
-}
-
-/// Selects records by project and model. Without globs, all.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    projects: Vec<ProjectGlob>,
-    models: Vec<ModelGlob>,
-}
-
-impl Filter {
-    /// The filter of these options.
-    pub fn new(args: &ReportArgs) -> Self {
-        Self {
-            projects: args.project.iter().map(|glob| ProjectGlob::new(glob)).collect(),
-            models: args.model.iter().map(|glob| ModelGlob::new(glob)).collect(),
-        }
+/// The selection of these options for a report of this kind.
+///
+/// # Errors
+/// An option has a value that cannot be used.
+pub fn selection(args: &ReportArgs, kind: Kind, env: &Env) -> Result<Selection, UsageError> {
+    let grouping = kind.grouping();
+    let mut since = date("--since", args.since.as_deref())?;
+    let until = date("--until", args.until.as_deref())?;
+    if let (Some(since), Some(until)) = (since, until)
+        && since > until
+    {
+        return Err(UsageError(format!("--since {since} is after --until {until}: swap them")));
     }
-
-    /// Whether a record is selected.
-    pub fn selects(&self, record: &Record) -> bool {
-        self.is_of_project(record) && self.is_of_model(record)
+    let mut calendar = calendar(args, env)?;
+    // ccusage counts back from today, also where nothing was used.
+    let counts_periods = args.ccusage.is_some() && grouping.is_period() && grouping != Grouping::Block;
+    if let Some(n) = args.last
+        && counts_periods
+    {
+        let first = first_of_last(grouping, &mut calendar, n, env.now);
+        since = Some(since.map_or(first, |since| since.max(first)));
     }
-
-    fn is_of_project(&self, record: &Record) -> bool {
-        let project = record.project.as_deref().unwrap_or_default();
-        self.projects.is_empty() || self.projects.iter().any(|glob| glob.matches(project))
-    }
-
-    fn is_of_model(&self, record: &Record) -> bool {
-        self.models.is_empty() || self.models.iter().any(|glob| glob.matches(&record.model))
-    }
-
-    /// The option that selects none of these records by itself, such as a misspelt project.
-    pub fn unmatched(&self, records: &[Record]) -> Option<&'static str> {
-        let none = |is_of: fn(&Self, &Record) -> bool| !records.iter().any(|record| is_of(self, record));
-        if none(Self::is_of_project) {
-            return Some("project");
-        }
-        none(Self::is_of_model).then_some("model")
-    }
-}
-
-impl Selection {
-    /// The selection of these options for a report of this kind.
-    ///
-    /// # Errors
-    /// An option has a value that cannot be used.
-    pub fn new(args: &ReportArgs, kind: Kind, env: &Env) -> Result<Self, UsageError> {
-        let grouping = kind.grouping();
-        let mut since = date("--since", args.since.as_deref())?;
-        let until = date("--until", args.until.as_deref())?;
-        if let (Some(since), Some(until)) = (since, until)
-            && since > until
-        {
-            return Err(UsageError(format!("--since {since} is after --until {until}: swap them")));
-        }
-        let mut calendar = calendar(args, env)?;
-        // ccusage counts back from today, also where nothing was used.
-        let counts_periods = args.ccusage.is_some() && grouping.is_period() && grouping != Grouping::Block;
-        if let Some(n) = args.last
-            && counts_periods
-        {
-            let first = first_of_last(grouping, &mut calendar, n, env.now);
-            since = Some(since.map_or(first, |since| since.max(first)));
-        }
-        let sort_by = match args.sort {
-            Some(SortField::Key) => SortBy::Key,
-            Some(SortField::Usd) => SortBy::Usd,
-            Some(SortField::Tokens) => SortBy::Tokens,
-            None if grouping.is_period() || kind == Kind::Agent => SortBy::Key,
-            None => SortBy::Usd,
-        };
-        Ok(Self {
-            grouping,
-            calendar,
-            since,
-            until,
-            platform: args.ccusage.is_some().then_some(CLAUDE_CODE),
-            last_rows: args.last.filter(|_| !counts_periods).map(|n| n as usize),
-            sort_by,
-            descending: args.order.map_or(sort_by != SortBy::Key, |order| order == Order::Desc),
-            filter: Filter::new(args),
-        })
-    }
-
-    /// What to read from the ledger.
-    pub fn query(&self) -> Query {
-        let from = self.since.map(|date| self.calendar.start_of(date));
-        let before = self.until.map(|date| self.calendar.end_of(date));
-        let query = Query { column: self.grouping.column(), from, before, platform: self.platform };
-        // Where a block starts depends on what came before it.
-        if self.grouping == Grouping::Block { Query { from: None, before: None, ..query } } else { query }
-    }
-
-    /// The report of the records that the query returned.
-    pub fn report(&mut self, records: &[Record]) -> Report {
-        let (mut found, mut blocks) = (Vec::new(), Vec::new());
-        if self.grouping == Grouping::Block {
-            (found, blocks) = rows::group_by_block(records, |record| self.filter.selects(record));
-            found.retain(|row| match row.key {
-                Key::Block(start) => self.is_in_range(start),
-                _ => false,
-            });
-        } else {
-            let selected: Vec<Record> =
-                records.iter().filter(|record| self.filter.selects(record)).cloned().collect();
-            found.extend(rows::group(&selected, self.grouping, &mut self.calendar));
-        }
-        if let Some(n) = self.last_rows {
-            found = rows::keep_last(found, n);
-            let first = found.iter().map(|row| row.first).min();
-            blocks.retain(|block| first.is_none_or(|first| block.last >= first));
-        }
-        rows::sort(&mut found, self.grouping, self.sort_by, self.descending);
-        Report { rows: found, blocks }
-    }
-
-    /// Whether the date of a moment lies between `--since` and `--until`.
-    pub fn is_in_range(&mut self, at: Timestamp) -> bool {
-        let date = self.calendar.day(at);
-        self.since.is_none_or(|since| since <= date) && self.until.is_none_or(|until| date <= until)
-    }
+    let sort_by = match args.sort {
+        Some(SortField::Key) => SortBy::Key,
+        Some(SortField::Usd) => SortBy::Usd,
+        Some(SortField::Tokens) => SortBy::Tokens,
+        None if grouping.is_period() || kind == Kind::Agent => SortBy::Key,
+        None => SortBy::Usd,
+    };
+    Ok(Selection {
+        grouping,
+        calendar,
+        since,
+        until,
+        platform: args.ccusage.is_some().then_some(CLAUDE_CODE),
+        last_rows: args.last.filter(|_| !counts_periods).map(|n| n as usize),
+        sort_by,
+        descending: args.order.map_or(sort_by != SortBy::Key, |order| order == Order::Desc),
+        filter: filter(args),
+    })
 }
 
 /// The calendar of these options.

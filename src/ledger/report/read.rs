@@ -38,7 +38,7 @@ pub struct Record {
 }
 
 /// A column that records are grouped by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Column {
     /// The session's id.
     Session,

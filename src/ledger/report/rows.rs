@@ -12,7 +12,7 @@ use super::tally::Tally;
 use crate::domain::time::Timestamp;
 
 /// What records are grouped by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Grouping {
     /// Days.
     Day,
@@ -171,7 +171,7 @@ fn dearest(a: &Tally, b: &Tally) -> Ordering {
 }
 
 /// What rows are sorted by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SortBy {
     /// The key; agent `main` first, and rows without a key last.
     Key,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::Uri;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -13,12 +14,13 @@ use utoipa_axum::routes;
 use super::super::Server;
 use super::super::access::Caller;
 use super::super::extract::{Body, Path, Query};
-use super::super::problem::{DecisionProblems, Problem, ReadProblems};
-use super::budgets::checked_reason;
-use super::page::Page;
+use super::super::problem::Problem;
+use super::names::{AlertLevel, BudgetScope};
+use super::page::{Listed, Page};
+use super::requests::{AlertId, checked_reason, given};
 use crate::app::messages;
 use crate::app::snapshot::{Snapshot, budget_id};
-use crate::domain::alert::{AlertLevel, AlertRecord};
+use crate::domain::alert::AlertRecord;
 use crate::domain::budget::Scope;
 
 /// The addresses.
@@ -36,16 +38,20 @@ pub struct AlertJson {
     /// The budget's name.
     budget: String,
     /// The scope of the budget.
+    #[schema(value_type = BudgetScope)]
     scope: &'static str,
     /// The value of the scope, such as a session's id.
     value: String,
     /// The threshold, as a fraction of the limit.
+    #[schema(minimum = 0, example = 0.8)]
     threshold: f64,
-    /// `info`, `warning` or `critical`.
+    /// How urgent it is.
+    #[schema(value_type = AlertLevel)]
     level: &'static str,
     /// What happened, for people.
     message: String,
     /// When it was raised (RFC 3339, UTC).
+    #[schema(format = DateTime)]
     created_at: String,
     /// Whether a person acknowledged it.
     acknowledged: bool,
@@ -88,8 +94,8 @@ struct AlertList {
 struct AlertQuery {
     /// Only acknowledged ones (`true`), or only the others (`false`).
     acknowledged: Option<bool>,
-    /// Only alerts of this level: `info`, `warning` or `critical`.
-    level: Option<String>,
+    /// Only alerts of this level.
+    level: Option<AlertLevel>,
     /// Only alerts of this budget, by its id.
     budget_id: Option<String>,
     /// Only alerts of this session's own budgets.
@@ -100,7 +106,7 @@ impl AlertQuery {
     fn matches(&self, record: &AlertRecord) -> bool {
         let alert = &record.alert;
         self.acknowledged.is_none_or(|wanted| wanted == record.acknowledged.is_some())
-            && self.level.as_deref().is_none_or(|level| alert.level.name() == level)
+            && self.level.is_none_or(|level| level.name() == alert.level.name())
             && self.budget_id.as_deref().is_none_or(|id| budget_id(&alert.budget, &alert.value) == id)
             && self.session.as_deref().is_none_or(|id| alert.scope == Scope::Session && alert.value == id)
     }
@@ -109,16 +115,18 @@ impl AlertQuery {
 /// List alerts, newest first.
 #[utoipa::path(
     get, path = "/budget/alerts", tag = "alerts", operation_id = "list_alerts", params(AlertQuery, Page),
-    responses((status = 200, body = AlertList), ReadProblems)
+    responses((status = 200, body = AlertList, description = "The alerts"))
 )]
 async fn list(
     State(server): State<Arc<Server>>,
+    uri: Uri,
     Query(query): Query<AlertQuery>,
     Query(page): Query<Page>,
-) -> Result<Json<AlertList>, Problem> {
+) -> Result<Listed<AlertList>, Problem> {
     let snapshot = server.watcher.snapshot().await?;
     let (found, total) = page.select(snapshot.alerts.iter().filter(|record| query.matches(record)));
-    Ok(Json(AlertList { alerts: found.into_iter().map(AlertJson::new).collect(), total }))
+    let alerts = found.into_iter().map(AlertJson::new).collect();
+    Ok(page.list(&uri, total, AlertList { alerts, total }))
 }
 
 /// Why an alert is acknowledged.
@@ -126,20 +134,23 @@ async fn list(
 #[serde(deny_unknown_fields)]
 struct AcknowledgeRequest {
     /// The reason, which is stored with the acknowledgement.
-    #[schema(max_length = 1000)]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(
+        nullable = false,
+        min_length = 1,
+        max_length = 1000,
+        pattern = r"[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]",
+        example = "known"
+    )]
     reason: Option<String>,
 }
 
 /// Acknowledge an alert.
 #[utoipa::path(
     post, path = "/budget/alerts/{alert_id}/acknowledge", tag = "alerts", operation_id = "acknowledge_alert",
-    params(
-        ("alert_id" = String, Path, description = "The id of the alert"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key takes effect once"),
-    ),
+    params(AlertId),
     request_body = AcknowledgeRequest,
-    security(("operator" = [])),
-    responses((status = 200, body = AlertJson), DecisionProblems)
+    responses((status = 200, body = AlertJson, description = "The acknowledged alert"))
 )]
 async fn acknowledge(
     State(server): State<Arc<Server>>,
@@ -161,43 +172,29 @@ async fn acknowledge(
 struct AcknowledgeManyRequest {
     /// Their ids. Without any: all that are not acknowledged, and match the other fields.
     #[serde(default)]
-    #[schema(max_items = 10_000)]
+    #[schema(max_items = 1_000)]
     alert_ids: Vec<String>,
     /// Only alerts of this level.
-    level: Option<Level>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    level: Option<AlertLevel>,
     /// The reason, which is stored with the acknowledgement.
-    #[schema(max_length = 1000)]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(
+        nullable = false,
+        min_length = 1,
+        max_length = 1000,
+        pattern = r"[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]",
+        example = "known"
+    )]
     reason: Option<String>,
-}
-
-/// How urgent an alert is.
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum Level {
-    Info,
-    Warning,
-    Critical,
-}
-
-impl Level {
-    fn level(self) -> AlertLevel {
-        match self {
-            Self::Info => AlertLevel::Info,
-            Self::Warning => AlertLevel::Warning,
-            Self::Critical => AlertLevel::Critical,
-        }
-    }
 }
 
 /// Acknowledge many alerts.
 #[utoipa::path(
     post, path = "/budget/alerts/acknowledge", tag = "alerts", operation_id = "acknowledge_alerts",
-    params(
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key takes effect once"),
-    ),
     request_body = AcknowledgeManyRequest,
-    security(("operator" = [])),
-    responses((status = 200, body = AlertList, description = "Those that were acknowledged by this request"), DecisionProblems)
+    responses((status = 200, body = AlertList, description = "Those that were acknowledged by this request"))
 )]
 async fn acknowledge_many(
     State(server): State<Arc<Server>>,
@@ -210,10 +207,9 @@ async fn acknowledge_many(
     for id in &named {
         find(&snapshot, id)?;
     }
-    let level = request.level.map(Level::level);
     let chosen = snapshot.alerts.iter().filter(|record| {
         record.acknowledged.is_none()
-            && level.is_none_or(|level| record.alert.level == level)
+            && request.level.is_none_or(|level| level.name() == record.alert.level.name())
             && (named.is_empty() || named.contains(record.alert.id.to_string().as_str()))
     });
     let chosen: Vec<i64> = chosen.map(|record| record.alert.id).collect();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Uri};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -12,15 +12,15 @@ use utoipa_axum::routes;
 
 use super::super::access::Caller;
 use super::super::extract::{Body, Path, Query};
-use super::super::problem::{DecisionProblems, Problem, ReadProblems};
+use super::super::problem::Problem;
 use super::super::{Server, idempotency};
-use super::page::Page;
+use super::names::{BudgetMode, BudgetScope, BudgetStatus, BudgetUnit};
+use super::page::{Listed, Page};
+use super::requests::{BudgetId, ExtendRequest, ReasonRequest, checked_reason};
 use crate::app::operate::{BudgetChange, OperationRequest};
 use crate::app::snapshot::{BudgetEntry, Snapshot};
-use crate::domain::amount::{Count, WrittenAmount};
+use crate::domain::amount::Count;
 use crate::domain::budget::{BudgetState, Mode, Scope, Unit};
-use crate::domain::money::NANOS_PER_USD;
-use crate::domain::plan::UNITS_PER_PERCENT;
 use crate::domain::time::Timestamp;
 
 /// The addresses.
@@ -36,10 +36,12 @@ pub fn router() -> OpenApiRouter<Arc<Server>> {
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct BudgetJson {
     /// Names the budget in addresses.
+    #[schema(pattern = "^[0-9a-f]{16}$", example = "3f2a1b2c4d5e6f70")]
     budget_id: String,
     /// The name in the configuration.
     name: String,
-    /// What it counts over: `session`, `user`, `team`, …
+    /// Whose use it adds up.
+    #[schema(value_type = BudgetScope)]
     scope: &'static str,
     /// The value of the scope, such as a session's id.
     value: String,
@@ -47,49 +49,54 @@ pub struct BudgetJson {
     agent_id: Option<String>,
     /// The task: the type of tasks that it counts, or that its session declared; `null` if there is none.
     task_id: Option<String>,
-    /// What it counts: `tokens`, `usd`, …
-    #[schema(value_type = String)]
+    /// What it counts.
+    #[schema(value_type = BudgetUnit)]
     unit: Unit,
     /// Tokens used in the window; `null` if it counts something else.
     tokens_used: Option<u64>,
     /// Units used in the window.
-    #[schema(value_type = f64)]
+    #[schema(value_type = f64, minimum = 0)]
     used: Count,
     /// The limit in tokens; `null` if it counts something else.
     max_tokens: Option<u64>,
     /// The limit in force, with extensions.
-    #[schema(value_type = f64)]
+    #[schema(value_type = f64, minimum = 0)]
     limit: Count,
     /// The hard limit in force, which extensions cannot pass; `null` if there is none.
-    #[schema(value_type = Option<f64>)]
+    #[schema(value_type = Option<f64>, minimum = 0)]
     hard_limit: Option<Count>,
     /// Units added by extensions; included in `limit`.
-    #[schema(value_type = f64)]
+    #[schema(value_type = f64, minimum = 0)]
     extension: Count,
     /// Used divided by limit.
+    #[schema(minimum = 0, example = 0.55)]
     utilization: f64,
     /// Units left until the limit; never below 0.
-    #[schema(value_type = f64)]
+    #[schema(value_type = f64, minimum = 0)]
     remaining: Count,
-    /// `active`, `warning`, `paused` (at the limit) or `exhausted` (at the hard limit).
+    /// How much of it is used.
+    #[schema(value_type = BudgetStatus)]
     status: &'static str,
-    /// `enforce` or `shadow`.
-    #[schema(value_type = String)]
+    /// Whether it only observes, or stops calls.
+    #[schema(value_type = BudgetMode)]
     mode: Mode,
     /// The window: `lifetime`, `day`, `week`, …
     window: &'static str,
     /// When the window ends (RFC 3339, UTC); `null`: never.
+    #[schema(format = DateTime)]
     resets_at: Option<String>,
     /// Whether anything can be charged to it now: not if its session has ended.
     active: bool,
 }
 
 impl BudgetJson {
-    fn new(entry: &BudgetEntry, snapshot: &Snapshot) -> Self {
+    /// The budget as JSON.
+    pub fn new(entry: &BudgetEntry, snapshot: &Snapshot) -> Self {
         Self::from_state(&entry.id, &entry.state, entry.is_active, snapshot)
     }
 
-    fn from_state(id: &str, state: &BudgetState, is_active: bool, snapshot: &Snapshot) -> Self {
+    /// The budget with this id in this state.
+    pub fn from_state(id: &str, state: &BudgetState, is_active: bool, snapshot: &Snapshot) -> Self {
         let unit = state.budget.unit;
         let count = |units| Count::new(units, unit);
         let tokens = |units| (unit == Unit::Tokens).then_some(units);
@@ -143,13 +150,14 @@ struct BudgetList {
 struct BudgetFilter {
     /// Include those of sessions that have ended.
     #[serde(default)]
+    #[param(default = false)]
     all: bool,
-    /// Only budgets with this status: `active`, `warning`, `paused` or `exhausted`.
-    status: Option<String>,
+    /// Only budgets with this status.
+    status: Option<BudgetStatus>,
     /// Only budgets of this name.
     name: Option<String>,
     /// Only budgets of this scope.
-    scope: Option<String>,
+    scope: Option<BudgetScope>,
     /// Only budgets of this value, such as a session's id.
     value: Option<String>,
 }
@@ -159,9 +167,9 @@ impl BudgetFilter {
         let is = |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|one| one == value);
         let state = &entry.state;
         (self.all || entry.is_active)
-            && is(&self.status, state.status().name())
+            && self.status.is_none_or(|status| status.name() == state.status().name())
             && is(&self.name, &state.budget.name)
-            && is(&self.scope, state.budget.scope.name())
+            && self.scope.is_none_or(|scope| scope.name() == state.budget.scope.name())
             && is(&self.value, &state.value)
     }
 }
@@ -169,24 +177,25 @@ impl BudgetFilter {
 /// List budgets: of live sessions, and of everything charged in the current windows.
 #[utoipa::path(
     get, path = "/budget", tag = "budgets", operation_id = "list_budgets", params(BudgetFilter, Page),
-    responses((status = 200, body = BudgetList), ReadProblems)
+    responses((status = 200, body = BudgetList, description = "The budgets"))
 )]
 async fn list(
     State(server): State<Arc<Server>>,
+    uri: Uri,
     Query(filter): Query<BudgetFilter>,
     Query(page): Query<Page>,
-) -> Result<Json<BudgetList>, Problem> {
+) -> Result<Listed<BudgetList>, Problem> {
     let snapshot = server.watcher.snapshot().await?;
     let (found, total) = page.select(snapshot.budgets.iter().filter(|entry| filter.matches(entry)));
     let budgets = found.into_iter().map(|entry| BudgetJson::new(entry, &snapshot)).collect();
-    Ok(Json(BudgetList { budgets, total }))
+    Ok(page.list(&uri, total, BudgetList { budgets, total }))
 }
 
 /// Show a budget.
 #[utoipa::path(
     get, path = "/budget/{budget_id}", tag = "budgets", operation_id = "show_budget",
-    params(("budget_id" = String, Path, description = "The id of the budget")),
-    responses((status = 200, body = BudgetJson), ReadProblems)
+    params(BudgetId),
+    responses((status = 200, body = BudgetJson, description = "The budget"))
 )]
 async fn show(
     State(server): State<Arc<Server>>,
@@ -197,91 +206,12 @@ async fn show(
     Ok(Json(BudgetJson::new(entry, &snapshot)))
 }
 
-/// How much to add to a limit, in the budget's unit, and why. Exactly one amount is given.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct ExtendRequest {
-    /// Tokens to add.
-    #[schema(minimum = 1)]
-    additional_tokens: Option<u64>,
-    /// Dollars to add.
-    #[schema(exclusive_minimum = 0.0)]
-    additional_usd: Option<f64>,
-    /// Requests to add.
-    #[schema(minimum = 1)]
-    additional_requests: Option<u64>,
-    /// Tool calls to add.
-    #[schema(minimum = 1)]
-    additional_tool_calls: Option<u64>,
-    /// Percent of the subscription's window to add.
-    #[schema(exclusive_minimum = 0.0)]
-    additional_percent: Option<f64>,
-    /// The reason, which is stored with the decision.
-    #[schema(min_length = 1, max_length = 1000)]
-    reason: String,
-}
-
-/// The longest reason, in characters.
-pub const MAX_REASON: usize = 1000;
-
-impl ExtendRequest {
-    /// The amount and its unit. One that cannot be added is 0.
-    fn amount(&self) -> Result<(WrittenAmount, Unit), Problem> {
-        let units_of = |number: f64, one: f64| {
-            let is_amount = number.is_finite() && (0.0..1e9).contains(&number);
-            if is_amount { (number * one).round() as u64 } else { 0 }
-        };
-        let given = [
-            (self.additional_tokens, Unit::Tokens),
-            (self.additional_usd.map(|usd| units_of(usd, NANOS_PER_USD as f64)), Unit::Usd),
-            (self.additional_requests, Unit::Requests),
-            (self.additional_tool_calls, Unit::ToolCalls),
-            (
-                self.additional_percent.map(|percent| units_of(percent, UNITS_PER_PERCENT as f64)),
-                Unit::Percent,
-            ),
-        ];
-        let mut given = given.into_iter().filter_map(|(count, unit)| Some((count?, unit)));
-        match (given.next(), given.next()) {
-            (Some((count, unit)), None) => Ok((WrittenAmount::from_count(count), unit)),
-            (None, _) => Err(Problem::bad_request("an amount is required, such as additional_tokens")),
-            (Some(_), Some(_)) => Err(Problem::bad_request("more than one amount is given")),
-        }
-    }
-}
-
-/// Why something is reset or acknowledged.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ReasonRequest {
-    /// The reason, which is stored with the decision.
-    #[schema(min_length = 1, max_length = 1000)]
-    pub reason: String,
-}
-
-/// Checks a reason.
-///
-/// # Errors
-/// There is none, or it is too long.
-pub fn checked_reason(reason: &str) -> Result<String, Problem> {
-    let reason = reason.trim();
-    match reason.chars().count() {
-        0 => Err(Problem::bad_request("a reason is required")),
-        1..=MAX_REASON => Ok(reason.to_owned()),
-        _ => Err(Problem::bad_request(format!("the reason must have at most {MAX_REASON} characters"))),
-    }
-}
-
 /// Raise the limit of a budget.
 #[utoipa::path(
     post, path = "/budget/{budget_id}/extend", tag = "budgets", operation_id = "extend_budget",
-    params(
-        ("budget_id" = String, Path, description = "The id of the budget"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key counts once"),
-    ),
+    params(BudgetId),
     request_body = ExtendRequest,
-    security(("operator" = [])),
-    responses((status = 200, body = BudgetJson), DecisionProblems)
+    responses((status = 200, body = BudgetJson, description = "The changed budget"))
 )]
 async fn extend(
     State(server): State<Arc<Server>>,
@@ -298,13 +228,9 @@ async fn extend(
 /// Start counting again from zero.
 #[utoipa::path(
     post, path = "/budget/{budget_id}/reset", tag = "budgets", operation_id = "reset_budget",
-    params(
-        ("budget_id" = String, Path, description = "The id of the budget"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key counts once"),
-    ),
+    params(BudgetId),
     request_body = ReasonRequest,
-    security(("operator" = [])),
-    responses((status = 200, body = BudgetJson), DecisionProblems)
+    responses((status = 200, body = BudgetJson, description = "The changed budget"))
 )]
 async fn reset(
     State(server): State<Arc<Server>>,
@@ -327,16 +253,26 @@ async fn operate(
     let reason = checked_reason(reason)?;
     let snapshot = server.watcher.snapshot().await?;
     let entry = snapshot.budget(id).ok_or_else(|| Problem::not_found("budget", id))?;
+    let done = server.operate(request(entry, caller, headers, change, reason)).await?;
+    let after = done.after.ok_or_else(|| Problem::not_found("budget", id))?;
+    Ok(Json(BudgetJson::from_state(id, &after, entry.is_active, &snapshot)))
+}
+
+/// The request of this caller to change a budget.
+pub fn request(
+    entry: &BudgetEntry,
+    caller: &Caller,
+    headers: &HeaderMap,
+    change: BudgetChange,
+    reason: String,
+) -> OperationRequest {
     let key = idempotency::key(headers).map(|key| format!("{}\n{key}", caller.name));
-    let request = OperationRequest {
+    OperationRequest {
         budget: entry.state.budget.name.clone(),
         value: entry.state.value.clone(),
         change,
         reason,
         actor: caller.name.clone(),
         idempotency_key: key.unwrap_or_default(),
-    };
-    let done = server.operate(request).await?;
-    let after = done.after.ok_or_else(|| Problem::not_found("budget", id))?;
-    Ok(Json(BudgetJson::from_state(id, &after, entry.is_active, &snapshot)))
+    }
 }

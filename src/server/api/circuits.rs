@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::Uri;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -13,9 +14,10 @@ use super::super::Server;
 use super::super::access::Caller;
 use super::super::decisions::CircuitRequest;
 use super::super::extract::{Body, Path, Query};
-use super::super::problem::{DecisionProblems, Problem, ReadProblems};
-use super::budgets::{ReasonRequest, checked_reason};
-use super::page::Page;
+use super::super::problem::Problem;
+use super::names::CircuitState;
+use super::page::{Listed, Page};
+use super::requests::{CircuitId, ReasonRequest, checked_reason};
 use crate::app::messages;
 use crate::app::snapshot::{CircuitEntry, Snapshot};
 use crate::domain::event::CircuitDecision;
@@ -34,12 +36,14 @@ pub fn router() -> OpenApiRouter<Arc<Server>> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CircuitJson {
     /// Names the breaker in addresses.
+    #[schema(pattern = "^[0-9a-f]{16}$", example = "3f2a1b2c4d5e6f70")]
     circuit_id: String,
     /// The session's id.
     session: String,
     /// `main`, or the subagent's id.
     agent_id: String,
-    /// `closed`, `open` or `half_open`.
+    /// Its state.
+    #[schema(value_type = CircuitState)]
     state: &'static str,
     /// Calls since a person's last prompt.
     iterations: u64,
@@ -52,6 +56,7 @@ pub struct CircuitJson {
     /// The rule that tripped; `null` if it is closed.
     rule: Option<String>,
     /// When it tripped (RFC 3339, UTC); `null` if it is closed.
+    #[schema(format = DateTime)]
     tripped_at: Option<String>,
     /// Whether its session is live.
     active: bool,
@@ -92,9 +97,10 @@ struct CircuitList {
 struct CircuitFilter {
     /// Include those of sessions that have ended.
     #[serde(default)]
+    #[param(default = false)]
     all: bool,
-    /// Only breakers in this state: `closed`, `open` or `half_open`.
-    state: Option<String>,
+    /// Only breakers in this state.
+    state: Option<CircuitState>,
     /// Only breakers of this session.
     session: Option<String>,
 }
@@ -103,7 +109,7 @@ impl CircuitFilter {
     fn matches(&self, entry: &CircuitEntry) -> bool {
         let is = |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|one| one == value);
         (self.all || entry.is_live)
-            && is(&self.state, entry.row.breaker.phase.name())
+            && self.state.is_none_or(|state| state.name() == entry.row.breaker.phase.name())
             && is(&self.session, &entry.row.session)
     }
 }
@@ -111,24 +117,25 @@ impl CircuitFilter {
 /// List the circuit breakers of live sessions.
 #[utoipa::path(
     get, path = "/circuit", tag = "circuits", operation_id = "list_circuits", params(CircuitFilter, Page),
-    responses((status = 200, body = CircuitList), ReadProblems)
+    responses((status = 200, body = CircuitList, description = "The breakers"))
 )]
 async fn list(
     State(server): State<Arc<Server>>,
+    uri: Uri,
     Query(filter): Query<CircuitFilter>,
     Query(page): Query<Page>,
-) -> Result<Json<CircuitList>, Problem> {
+) -> Result<Listed<CircuitList>, Problem> {
     let snapshot = server.watcher.snapshot().await?;
     let (found, total) = page.select(snapshot.circuits.iter().filter(|entry| filter.matches(entry)));
     let circuits = found.into_iter().map(|entry| CircuitJson::new(entry, &snapshot)).collect();
-    Ok(Json(CircuitList { circuits, total }))
+    Ok(page.list(&uri, total, CircuitList { circuits, total }))
 }
 
 /// Show a circuit breaker.
 #[utoipa::path(
     get, path = "/circuit/{circuit_id}", tag = "circuits", operation_id = "show_circuit",
-    params(("circuit_id" = String, Path, description = "The id of the breaker")),
-    responses((status = 200, body = CircuitJson), ReadProblems)
+    params(CircuitId),
+    responses((status = 200, body = CircuitJson, description = "The breaker"))
 )]
 async fn show(
     State(server): State<Arc<Server>>,
@@ -142,13 +149,9 @@ async fn show(
 /// Close a circuit breaker, and clear its counts.
 #[utoipa::path(
     post, path = "/circuit/{circuit_id}/reset", tag = "circuits", operation_id = "reset_circuit",
-    params(
-        ("circuit_id" = String, Path, description = "The id of the breaker"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key takes effect once"),
-    ),
+    params(CircuitId),
     request_body = ReasonRequest,
-    security(("operator" = [])),
-    responses((status = 200, body = CircuitJson), DecisionProblems)
+    responses((status = 200, body = CircuitJson, description = "The changed breaker"))
 )]
 async fn reset(
     State(server): State<Arc<Server>>,
@@ -162,13 +165,9 @@ async fn reset(
 /// Let an open circuit breaker try one call.
 #[utoipa::path(
     post, path = "/circuit/{circuit_id}/acknowledge", tag = "circuits", operation_id = "acknowledge_circuit",
-    params(
-        ("circuit_id" = String, Path, description = "The id of the breaker"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key takes effect once"),
-    ),
+    params(CircuitId),
     request_body = ReasonRequest,
-    security(("operator" = [])),
-    responses((status = 200, body = CircuitJson), DecisionProblems)
+    responses((status = 200, body = CircuitJson, description = "The changed breaker"))
 )]
 async fn acknowledge(
     State(server): State<Arc<Server>>,

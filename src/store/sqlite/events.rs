@@ -53,8 +53,11 @@ pub fn confirm_shown(db: &Connection, events: &[i64]) -> Result<()> {
 
 /// Events, oldest first: of a session, about a call, or all.
 pub fn events(db: &Connection, session: Option<&str>, call: Option<u64>) -> Result<Vec<Event>> {
-    let sql = "SELECT id, event FROM events WHERE ?1 IS NULL OR call = ?1 ORDER BY id";
-    let mut all = query_events(db, sql, [call.map(u64::cast_signed)])?;
+    let sql = "SELECT id, event FROM events WHERE (?1 IS NULL OR call = ?1) AND (?2 IS NULL OR instr(event, ?2)) \
+               ORDER BY id";
+    // Only what contains the session's id is parsed.
+    let id = session.and_then(|session| serde_json::to_string(session).ok());
+    let mut all = query_events(db, sql, params![call.map(u64::cast_signed), id])?;
     all.retain(|event| session.is_none_or(|session| event.session == session));
     Ok(all)
 }

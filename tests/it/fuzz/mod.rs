@@ -10,10 +10,10 @@ mod mutate;
 mod stdin;
 
 /// The number of inputs: `part` in a normal run, `whole` in a full one.
-fn amount(part: usize, whole: usize) -> usize {
+pub fn amount(part: usize, whole: usize) -> usize {
     if std::env::var("FUSEBOX_TEST_FUZZ").is_ok_and(|mode| mode == "full") { whole } else { part }
 }
 
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     std::env::var("FUSEBOX_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1)
 }

@@ -1,44 +1,58 @@
 //! Reports as JSON.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::read::Name;
+use super::rows::{self, Row};
+use super::tally::Tally;
 use crate::domain::money::usd;
-use crate::ledger::report::read::Name;
-use crate::ledger::report::rows::{self, Row};
-use crate::ledger::report::tally::Tally;
 
 /// A report: `{"rows": […], "totals": {…}}`.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ReportJson {
-    rows: Vec<RowJson>,
-    totals: TotalsJson,
+    /// The rows.
+    pub rows: Vec<RowJson>,
+    /// The sum of all rows.
+    pub totals: TotalsJson,
 }
 
 /// A row.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct RowJson {
-    /// Null: the records have no such property.
+    /// A date, a month (`2026-11`), or a name; `null`: the records have no such property.
+    #[schema(example = "2026-11-30")]
     key: Option<String>,
+    /// The sums by model, the dearest first.
     models: Vec<ModelJson>,
+    /// The sum of the row.
     totals: TotalsJson,
 }
 
 /// What a row counts for one model.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 struct ModelJson {
+    /// The model's full name.
+    #[schema(example = "claude-opus-4-5-20251101")]
     model: String,
     #[serde(flatten)]
     totals: TotalsJson,
 }
 
 /// Sums.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct TotalsJson {
+    /// Input tokens outside the prompt cache.
     input: u64,
+    /// Output tokens.
     output: u64,
+    /// Tokens written to the prompt cache for five minutes.
     cache_write_5m: u64,
+    /// Tokens written to the prompt cache for an hour.
     cache_write_1h: u64,
+    /// Tokens read from the prompt cache.
     cache_read: u64,
+    /// Model responses, and recorded calls.
     requests: u64,
     /// Dollars.
     usd: f64,

@@ -1,0 +1,114 @@
+//! Sessions, the history, health.
+
+use serde_json::{Value, json};
+
+use super::{Serve, busy_session, on_both_stores, spend};
+use crate::harness::Home;
+use crate::redis::Server;
+
+const ONE: &str = "session-one";
+
+#[test]
+fn a_session_is_shown_with_everything_about_it() {
+    on_both_stores(|home| {
+        busy_session(home, ONE);
+        let call = json!({"tool_name": "Bash", "tool_input": {"command": "make"}, "tool_use_id": "toolu_9"});
+        home.hook("PreToolUse", ONE, call);
+        let serve = Serve::start(home, &[]);
+        let list = serve.get("/api/session").json();
+        assert_eq!(list["total"], 1, "{list}");
+        let session = &list["sessions"][0];
+        assert_eq!((&session["session_id"], &session["active"]), (&json!(ONE), &json!(true)), "{session}");
+        assert_eq!((&session["fresh_tokens"], &session["tokens"]), (&json!(550), &json!(560)), "{session}");
+        assert_eq!((&session["requests"], &session["user"]), (&json!(5), &json!("tester")), "{session}");
+        assert!(session["usd"].as_f64().unwrap() > 0.0, "{session}");
+
+        let shown = serve.get(&format!("/api/session/{ONE}")).json();
+        for (name, value) in session.as_object().unwrap() {
+            assert_eq!(shown[name], *value, "{name}");
+        }
+        let by_class = &shown["tokens_by_class"];
+        assert_eq!((&by_class["input"], &by_class["cache_read"]), (&json!(550), &json!(10)), "{shown}");
+        assert_eq!(shown["budgets"], serve.get("/api/budget").json()["budgets"]);
+        assert_eq!(shown["agents"], serve.get("/api/circuit").json()["circuits"]);
+        let denied = &shown["denied"][0];
+        assert_eq!((&shown["denied_total"], &denied["by"]), (&json!(1), &json!("circuit")), "{shown}");
+        assert!(denied["reason"].as_str().unwrap().contains("the circuit breaker was open"), "{denied}");
+        assert_eq!((&denied["tool"], &denied["agent_id"]), (&json!("Bash"), &json!("main")), "{denied}");
+
+        // What is kept of a session is dropped once it changes.
+        spend(home, ONE, 900, 100);
+        serve.wait_for(&format!("/api/session/{ONE}"), |answer| {
+            answer.json()["tokens_by_class"]["input"] == 650
+        });
+        serve.get("/api/session/nobody").is_problem(404, "nobody");
+        assert_eq!(serve.get("/api/session?user=nobody").json()["total"], 0);
+        home.hook("SessionEnd", ONE, json!({"reason": "exit"}));
+        serve.wait_for("/api/session", |answer| answer.json()["total"] == 0);
+        let ended = serve.get("/api/session?all=true").json();
+        assert_eq!((&ended["total"], &ended["sessions"][0]["active"]), (&json!(1), &json!(false)), "{ended}");
+    });
+}
+
+#[test]
+fn the_history_is_that_of_the_command_newest_first() {
+    on_both_stores(|home| {
+        busy_session(home, ONE);
+        let serve = Serve::start(home, &[]);
+        let id = serve.get("/api/budget").json()["budgets"][0]["budget_id"].as_str().unwrap().to_owned();
+        serve.post(&format!("/api/budget/{id}/extend"), &json!({"additional_tokens": 5, "reason": "more"}));
+        let history = serve.get("/api/history").json();
+        let mut said = home.fusebox(&["history", "--last", "0", "--json"]).json();
+        let mut shown: Vec<Value> = history["history"].as_array().unwrap().clone();
+        let order = |one: &Value| one.to_string();
+        let count = said.as_array().unwrap().len();
+        assert!(shown.windows(2).all(|pair| pair[0]["at"].as_str() >= pair[1]["at"].as_str()), "{history}");
+        said.as_array_mut().unwrap().sort_by_key(order);
+        shown.sort_by_key(order);
+        assert_eq!((Value::from(shown), &history["total"]), (said, &json!(count)));
+
+        let of = |query: &str| serve.get(&format!("/api/history?{query}")).json()["total"].as_u64().unwrap();
+        assert_eq!(of("event=BUDGET_DECIDED"), 1);
+        assert_eq!(of("event=BUDGET_DECIDED&session=session-one"), 1);
+        assert_eq!(of("event=CIRCUIT_OPENED"), 1);
+        assert_eq!(of("session=nobody"), 0);
+        assert_eq!(of("since=2199-01-01T00:00:00Z"), 0);
+        assert_eq!(of("until=2199-01-01T00:00:00%2B02:00"), count as u64);
+        let first = serve.get("/api/history?limit=1&session=session-one");
+        assert_eq!(first.json()["history"].as_array().unwrap().len(), 1);
+        assert_eq!(
+            first.header("link"),
+            "</api/history?session=session-one&limit=1&offset=1>; rel=\"next\"",
+            "{first:?}"
+        );
+        let wrong = serve.get("/api/history?event=foo");
+        wrong.is_problem(400, "BUDGET_ALERT");
+        serve.get("/api/history?since=yesterday").is_problem(400, "2026-11-30T12:00:00Z");
+    });
+}
+
+#[test]
+fn a_server_without_a_store_is_ready_and_empty() {
+    let home = Home::new();
+    let serve = Serve::start(&home, &[]);
+    assert_eq!(serve.get("/api/health").json()["status"], "ok");
+    let ready = serve.get("/api/ready").json();
+    assert_eq!((&ready["status"], &ready["store"]), (&json!("ready"), &json!(null)));
+    for list in ["budget", "circuit", "session", "history", "costs", "budget/alerts"] {
+        assert_eq!(serve.get(&format!("/api/{list}")).json()["total"], 0, "{list}");
+    }
+    assert!(!home.path("state/guardrails.db").exists() && !home.path("state/ledger.db").exists());
+}
+
+#[test]
+fn a_server_whose_store_is_down_is_healthy_and_not_ready() {
+    let server = Server::start();
+    let home = Home::new().var("FUSEBOX_STORE_REDIS_URL", &server.url());
+    busy_session(&home, ONE);
+    let serve = Serve::start(&home, &[]);
+    assert_eq!(serve.get("/api/ready").json()["store"], "redis");
+    drop(server);
+    let down = serve.wait_for("/api/ready", |answer| answer.status == 503);
+    assert_eq!((down.header("retry-after"), down.header("content-type")), ("5", "application/problem+json"));
+    assert_eq!(serve.get("/api/health").status, 200);
+}
