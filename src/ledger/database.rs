@@ -125,11 +125,8 @@ impl LedgerDatabase {
              PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}"
         ))?;
         let mut database = Self { connection, path: path.to_owned() };
-        if schema::version(&database.connection)? == 0 {
-            database.write(|db| match schema::version(db)? {
-                0 => schema::create(db),
-                _ => Ok(()),
-            })?;
+        if schema::version(&database.connection)? < schema::VERSION {
+            database.write(|db| schema::migrate(db, schema::VERSION))?;
         }
         check_version(path, schema::version(&database.connection)?)?;
         schema::check(&database.connection)?;
@@ -155,7 +152,7 @@ impl LedgerDatabase {
     }
 }
 
-fn check_version(path: &Path, version: u32) -> Result<()> {
+fn check_version(path: &Path, version: usize) -> Result<()> {
     if version <= schema::VERSION {
         return Ok(());
     }

@@ -1,11 +1,14 @@
 //! Saves what changed in memory to the ledger's file.
 
+use std::collections::BTreeSet;
+
 use chrono::SecondsFormat;
 use rusqlite::{Connection, named_params, params};
 
 use super::TRANSCRIPT_PLATFORM;
 use super::entry::{self, Columns, Entry, Stored};
 use super::load::{COPY, FREE, PURGED};
+use super::quarter_hours;
 use super::rows::ImportRows;
 use crate::domain::message::Message;
 use crate::domain::money::usd;
@@ -31,6 +34,7 @@ impl ImportRows<'_> {
         let (db, mut saved) = (self.db, Saved::default());
         let mut dirty = std::mem::take(&mut self.dirty);
         dirty.sort_unstable();
+        let mut touched = BTreeSet::new();
         for key in &dirty {
             self.place_unlisted(key)?;
             let Some(entry) = self.messages.get_mut(key) else { continue };
@@ -38,6 +42,7 @@ impl ImportRows<'_> {
             let rates = entry.message.rates.unwrap_or_default();
             let number = self.rates.number(rates);
             let session = &self.sessions.get(db, entry.home)?.name;
+            touched.extend(entry.sessions());
             let before = entry.stored;
             entry.stored = if entry.is_listed() {
                 save_record(db, entry, number, session)?;
@@ -71,6 +76,9 @@ impl ImportRows<'_> {
         self.new_copies.sort_unstable();
         for key in &self.new_copies {
             insert.execute(params![&key.0[..], COPY])?;
+        }
+        for session in touched {
+            quarter_hours::refresh(db, &self.sessions.get(db, session)?.name)?;
         }
         self.sessions.save(db)?;
         self.rates.save(db)?;

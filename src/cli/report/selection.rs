@@ -127,9 +127,16 @@ impl Selection {
     pub fn query(&self) -> Query {
         let from = self.since.map(|date| self.calendar.start_of(date));
         let before = self.until.map(|date| self.calendar.end_of(date));
-        let query = Query { column: self.grouping.column(), from, before, platform: self.platform };
-        // Where a block starts depends on what came before it.
-        if self.grouping == Grouping::Block { Query { from: None, before: None, ..query } } else { query }
+        // Where a block starts depends on the moments of all records.
+        let one_by_one = self.grouping == Grouping::Block;
+        let range = if one_by_one { (None, None) } else { (from, before) };
+        Query {
+            column: self.grouping.column(),
+            from: range.0,
+            before: range.1,
+            platform: self.platform,
+            one_by_one,
+        }
     }
 
     /// The report of the records that the query returned.
