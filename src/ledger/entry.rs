@@ -25,6 +25,13 @@ pub struct Place {
     pub branch: String,
 }
 
+impl Place {
+    /// The branch, if there is one.
+    pub fn branch(&self) -> Option<&str> {
+        Some(&*self.branch).filter(|branch| !branch.is_empty())
+    }
+}
+
 /// Where the file has a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {

@@ -7,7 +7,6 @@ use rusqlite::{Connection, params_from_iter};
 use super::calls::CALL;
 use super::database::LedgerDatabase;
 use super::load;
-use super::quarter_hours;
 use super::query::{CostTotals, SUMS, read_totals};
 use super::rows::ImportRows;
 use crate::domain::message::MessageKey;
@@ -83,7 +82,6 @@ impl LedgerDatabase {
             }
             rows.save()?;
             db.execute(&format!("DELETE FROM cost_records WHERE {condition}"), params_from_iter(&values))?;
-            quarter_hours::rebuild(db)?;
             Ok(purged)
         });
         let purged = purged.map_err(|error| self.explain(error))?;

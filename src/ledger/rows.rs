@@ -151,7 +151,7 @@ impl<'a> ImportRows<'a> {
     }
 
     /// Loads all messages of a session.
-    fn load_session(&mut self, number: i64) -> Result<()> {
+    pub(super) fn load_session(&mut self, number: i64) -> Result<()> {
         if !self.is_whole && !self.sessions.get(self.db, number)?.is_whole {
             load::session(self, number)?;
             self.sessions.get(self.db, number)?.is_whole = true;
