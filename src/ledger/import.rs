@@ -272,7 +272,9 @@ impl Recorder<'_> {
     fn record(&mut self, job: &Job, target: Target, chunk: Chunk) -> Result<()> {
         let places: Vec<Option<Rc<Place>>> =
             chunk.places.into_iter().map(|place| place.map(|place| self.places.place(place))).collect();
-        self.rows.record(&job.file.session, target.born, &chunk.facts, &places, self.now)?;
+        let mut facts = chunk.facts;
+        facts.extend(self.rows.record_copies(&chunk.copies)?);
+        self.rows.record(&job.file.session, target.born, &facts, &places, self.now)?;
         self.pending.insert(chunk.job, (target, chunk.position, chunk.is_complete));
         Ok(())
     }
