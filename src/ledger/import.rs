@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::database::{self, FILE, LedgerDatabase};
 use super::entry::Place;
+use super::key_map::KeyMap;
 use super::reading::{Chunk, Job, Read, read_jobs};
 use super::rows::ImportRows;
 use super::save::{Saved, to_sql};
@@ -327,7 +328,7 @@ impl PlaceTable<'_> {
 
 /// The files that were read before.
 struct FileTable {
-    known: HashMap<MessageKey, (i64, Stamp)>,
+    known: KeyMap<(i64, Stamp)>,
     last: i64,
 }
 
@@ -335,7 +336,7 @@ impl FileTable {
     fn load(db: &Connection) -> Result<Self> {
         let mut query = db.prepare("SELECT path, id, size, changed_ns, inode FROM files")?;
         let mut rows = query.query(())?;
-        let (mut known, mut last) = (HashMap::new(), 0);
+        let (mut known, mut last) = (KeyMap::default(), 0);
         while let Some(row) = rows.next()? {
             let key = MessageKey(row.get(0)?);
             let number: i64 = row.get(1)?;

@@ -52,11 +52,7 @@ struct Sum {
 }
 
 /// Replaces the sums of a session. `entries`: all its messages.
-pub fn replace<'e>(
-    db: &Connection,
-    session: &str,
-    entries: impl Iterator<Item = &'e Entry>,
-) -> Result<()> {
+pub fn replace<'e>(db: &Connection, session: &str, entries: impl Iterator<Item = &'e Entry>) -> Result<()> {
     let mut sums: BTreeMap<Key, Sum> = BTreeMap::new();
     for entry in entries.filter(|entry| entry.is_listed()) {
         let sum = sums.entry(key(entry)).or_insert_with(|| Sum::new(entry.message.at));

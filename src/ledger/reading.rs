@@ -12,7 +12,7 @@ use crate::transcript::cursor::{self, LinePlace, Position};
 use crate::transcript::{Fact, HistoryFile, Transcripts};
 
 /// Bytes of a file that are read at once.
-const CHUNK_BYTES: u64 = 16 * 1024 * 1024;
+const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A file to read.
 pub struct Job {

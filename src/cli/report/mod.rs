@@ -55,7 +55,7 @@ pub fn run(args: &ReportArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         return Err(UsageError(error).into());
     }
     let (records, imported) = records(args, &selection.query(), &mut selection.calendar, env, io)?;
-    let report = selection.report(&records);
+    let report = selection.report(records);
     if let Some(shape) = args.ccusage
         && let Some(json) = ccusage::report(shape, &report, &mut selection, env.now)
     {

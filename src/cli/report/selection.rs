@@ -140,18 +140,17 @@ impl Selection {
     }
 
     /// The report of the records that the query returned.
-    pub fn report(&mut self, records: &[Record]) -> Report {
+    pub fn report(&mut self, mut records: Vec<Record>) -> Report {
         let (mut found, mut blocks) = (Vec::new(), Vec::new());
         if self.grouping == Grouping::Block {
-            (found, blocks) = rows::group_by_block(records, |record| self.filter.selects(record));
+            (found, blocks) = rows::group_by_block(&records, |record| self.filter.selects(record));
             found.retain(|row| match row.key {
                 Key::Block(start) => self.is_in_range(start),
                 _ => false,
             });
         } else {
-            let selected: Vec<Record> =
-                records.iter().filter(|record| self.filter.selects(record)).cloned().collect();
-            found.extend(rows::group(&selected, self.grouping, &mut self.calendar));
+            records.retain(|record| self.filter.selects(record));
+            found.extend(rows::group(&records, self.grouping, &mut self.calendar));
         }
         if let Some(n) = self.last_rows {
             found = rows::keep_last(found, n);

@@ -162,6 +162,7 @@ pub fn read(files: &[PathBuf], query: &Query, calendar: &mut Calendar) -> Result
     }
     if let ([path], false) = (files, query.one_by_one) {
         let sums = read_sums(path, query).map_err(|error| ReadError::new(path, error))?;
+        // Otherwise the zone begins its days within a quarter, as Liberia's did until 1972.
         let mut is_of_one_day = |sum: &Record| calendar.day(sum.first) == calendar.day(sum.last);
         if let Some(sums) = sums.filter(|sums| sums.iter().all(&mut is_of_one_day)) {
             return Ok(sums);
@@ -307,3 +308,7 @@ impl Names {
         Some(name)
     }
 }
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;
