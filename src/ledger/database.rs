@@ -119,6 +119,8 @@ impl LedgerDatabase {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
+        // Of a new file. With the usual 4 KB an import takes a tenth longer.
+        connection.execute_batch("PRAGMA page_size=16384")?;
         connection.query_row("PRAGMA journal_mode=WAL", (), |_| Ok(()))?;
         connection.execute_batch(&format!(
             "PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-65536; PRAGMA secure_delete=ON; \

@@ -1,5 +1,6 @@
 //! Reads records from ledger files.
 
+use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::io::ErrorKind;
@@ -299,7 +300,7 @@ impl Names {
     /// The text of a column; `None` for NULL.
     fn of(&mut self, value: ValueRef) -> Option<Name> {
         let (ValueRef::Text(bytes) | ValueRef::Blob(bytes)) = value else { return None };
-        let text = String::from_utf8_lossy(bytes);
+        let text = std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
         if let Some(known) = self.0.get(&*text) {
             return Some(Arc::clone(known));
         }

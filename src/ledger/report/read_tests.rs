@@ -50,6 +50,8 @@ fn samples() -> impl Strategy<Value = Vec<Sample>> {
 /// Writes the records by the first version of the schema, and brings that up to date.
 fn write(file: &Path, samples: &[Sample]) {
     let db = Connection::open(file).unwrap();
+    // In one step: thousands would take long.
+    db.execute_batch("BEGIN").unwrap();
     schema::migrate(&db, 1).unwrap();
     for (number, (at, texts, counts, marks, is_call)) in samples.iter().enumerate() {
         let text = |index: usize, of: [Option<&'static str>; 3]| of[texts[index]];
@@ -85,6 +87,7 @@ fn write(file: &Path, samples: &[Sample]) {
         .unwrap();
     }
     schema::migrate(&db, schema::VERSION).unwrap();
+    db.execute_batch("COMMIT").unwrap();
 }
 
 proptest! {
