@@ -119,17 +119,16 @@ impl LedgerDatabase {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
+        // Of a new file. With the usual 4 KB an import takes a tenth longer.
+        connection.execute_batch("PRAGMA page_size=16384")?;
         connection.query_row("PRAGMA journal_mode=WAL", (), |_| Ok(()))?;
         connection.execute_batch(&format!(
             "PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-65536; PRAGMA secure_delete=ON; \
              PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}"
         ))?;
         let mut database = Self { connection, path: path.to_owned() };
-        if schema::version(&database.connection)? == 0 {
-            database.write(|db| match schema::version(db)? {
-                0 => schema::create(db),
-                _ => Ok(()),
-            })?;
+        if schema::version(&database.connection)? < schema::VERSION {
+            database.write(|db| schema::migrate(db, schema::VERSION))?;
         }
         check_version(path, schema::version(&database.connection)?)?;
         schema::check(&database.connection)?;
@@ -155,7 +154,7 @@ impl LedgerDatabase {
     }
 }
 
-fn check_version(path: &Path, version: u32) -> Result<()> {
+fn check_version(path: &Path, version: usize) -> Result<()> {
     if version <= schema::VERSION {
         return Ok(());
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use crate::domain::message::{Message, MessageKey, UsageSource};
+use crate::domain::money::Terms;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Amount, Usage};
 use crate::store::{Result, StoreError};
@@ -23,6 +24,13 @@ pub struct Place {
     pub project: String,
     /// The git branch; empty if there is none.
     pub branch: String,
+}
+
+impl Place {
+    /// The branch, if there is one.
+    pub fn branch(&self) -> Option<&str> {
+        Some(&*self.branch).filter(|branch| !branch.is_empty())
+    }
 }
 
 /// Where the file has a message.
@@ -119,20 +127,6 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// The columns of a message.
-    pub fn of(message: &Message) -> Self {
-        Self {
-            key: message.key,
-            source: message.source,
-            model: model_name(message).to_owned(),
-            agent: message.agent.clone(),
-            agent_type: message.agent_type.clone(),
-            at: message.at,
-            usage: message.usage(),
-            tools: message.tools.clone(),
-        }
-    }
-
     /// The message, if its record has no detail.
     pub fn into_message(self) -> Message {
         let mut message = Message::new(self.key, self.source, self.at);
@@ -146,12 +140,46 @@ impl Columns {
 
 /// What the columns of a message do not say; `None` for most.
 pub fn detail(message: &Message) -> Result<Option<String>> {
-    // The rates have a table of their own.
-    let bare = Message { rates: None, ..message.clone() };
-    if Columns::of(message).into_message() == bare {
+    if is_in_columns(message) {
         return Ok(None);
     }
-    to_json(&Message { tools: BTreeSet::new(), ..bare }).map(Some)
+    // The rates have a table of their own.
+    to_json(&Message { rates: None, tools: BTreeSet::new(), ..message.clone() }).map(Some)
+}
+
+/// Whether [`Columns::into_message`] makes the same message, but for its rates.
+fn is_in_columns(message: &Message) -> bool {
+    let Message {
+        key: _,
+        source: _,
+        model,
+        asked_model,
+        agent: _,
+        agent_type: _,
+        at: _,
+        recorded,
+        web_searches,
+        terms,
+        rates: _,
+        stopped,
+        error_followed,
+        superseded,
+        held,
+        settled,
+        exact,
+        share,
+        visible,
+        signed,
+        tools: _,
+    } = message;
+    let has_more = *error_followed || *superseded || *held || asked_model.is_some() || *web_searches > 0;
+    let has_lines = !(visible.is_empty() && signed.is_empty());
+    let is_settled = !(settled.is_empty() && exact.is_empty() && share.is_empty());
+    *stopped
+        && !(has_more || has_lines || is_settled)
+        && *terms == Terms::default()
+        && *recorded == message.usage()
+        && model != UNKNOWN_MODEL
 }
 
 /// The JSON of a message, without its rates.

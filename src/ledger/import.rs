@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::database::{self, FILE, LedgerDatabase};
 use super::entry::Place;
+use super::key_map::KeyMap;
 use super::reading::{Chunk, Job, Read, read_jobs};
 use super::rows::ImportRows;
 use super::save::{Saved, to_sql};
@@ -272,7 +273,9 @@ impl Recorder<'_> {
     fn record(&mut self, job: &Job, target: Target, chunk: Chunk) -> Result<()> {
         let places: Vec<Option<Rc<Place>>> =
             chunk.places.into_iter().map(|place| place.map(|place| self.places.place(place))).collect();
-        self.rows.record(&job.file.session, target.born, &chunk.facts, &places, self.now)?;
+        let mut facts = chunk.facts;
+        facts.extend(self.rows.record_copies(&chunk.copies)?);
+        self.rows.record(&job.file.session, target.born, &facts, &places, self.now)?;
         self.pending.insert(chunk.job, (target, chunk.position, chunk.is_complete));
         Ok(())
     }
@@ -325,7 +328,7 @@ impl PlaceTable<'_> {
 
 /// The files that were read before.
 struct FileTable {
-    known: HashMap<MessageKey, (i64, Stamp)>,
+    known: KeyMap<(i64, Stamp)>,
     last: i64,
 }
 
@@ -333,7 +336,7 @@ impl FileTable {
     fn load(db: &Connection) -> Result<Self> {
         let mut query = db.prepare("SELECT path, id, size, changed_ns, inode FROM files")?;
         let mut rows = query.query(())?;
-        let (mut known, mut last) = (HashMap::new(), 0);
+        let (mut known, mut last) = (KeyMap::default(), 0);
         while let Some(row) = rows.next()? {
             let key = MessageKey(row.get(0)?);
             let number: i64 = row.get(1)?;

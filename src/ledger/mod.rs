@@ -14,6 +14,7 @@ mod key_map;
 mod load;
 pub mod names;
 mod purge;
+mod quarter_hours;
 mod query;
 mod quote;
 mod rate_table;

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 
+use super::entry;
 use super::key_map::KeyMap;
+use crate::domain::message::MessageKey;
 use crate::domain::time::Timestamp;
 use crate::transcript::cursor::{self, LinePlace, Position};
 use crate::transcript::{Fact, HistoryFile, Transcripts};
 
 /// Bytes of a file that are read at once.
-const CHUNK_BYTES: u64 = 16 * 1024 * 1024;
+const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A file to read.
 pub struct Job {
@@ -32,6 +34,8 @@ pub struct Chunk {
     pub facts: Vec<Fact>,
     /// Where each was written.
     pub places: Vec<Option<LinePlace>>,
+    /// The later lines of messages, which charge nothing.
+    pub copies: Vec<MessageKey>,
     /// How far the file was read, as JSON.
     pub position: String,
     /// Bytes read.
@@ -66,12 +70,14 @@ fn read_job(number: usize, job: &Job, now: Timestamp, listener: &SyncSender<Read
             Ok(new) => new,
             Err(error) => return listener.send(Err((job.file.file.path.clone(), error))).ok(),
         };
-        let (facts, places) = merged(new.facts, &changes);
+        let (mut facts, mut places) = merged(new.facts, &changes);
+        let copies = take_copies(&mut facts, &mut places);
         let is_last = new.complete || new.bytes == 0;
         let chunk = Chunk {
             job: number,
             facts,
             places,
+            copies,
             position: serde_json::to_string(&position).unwrap_or_default(),
             bytes: new.bytes,
             is_complete: new.complete,
@@ -120,4 +126,17 @@ fn merged(facts: Vec<Fact>, changes: &[(usize, LinePlace)]) -> (Vec<Fact>, Vec<O
         places.push(place.cloned());
     }
     (merged, places)
+}
+
+/// Takes out the facts that are known by their key only.
+fn take_copies(facts: &mut Vec<Fact>, places: &mut Vec<Option<LinePlace>>) -> Vec<MessageKey> {
+    let copy = |fact: &Fact| match fact {
+        Fact::Message(message) if entry::is_copy(message) => Some(message.key),
+        _ => None,
+    };
+    let copies = facts.iter().filter_map(copy).collect();
+    let mut kept = facts.iter().map(|fact| copy(fact).is_none());
+    places.retain(|_| kept.next().unwrap_or(true));
+    facts.retain(|fact| copy(fact).is_none());
+    copies
 }

@@ -9,6 +9,7 @@ use super::database::LedgerDatabase;
 use super::entry;
 use super::load::FREE;
 use super::names::ModelGlob;
+use super::quarter_hours;
 use super::quote::{self, Quote};
 use super::rate_table::RateTable;
 use super::save::to_sql;
@@ -115,6 +116,7 @@ impl LedgerDatabase {
             }
             reprice_free(db, filter, prices, &mut rates)?;
             rates.save(db)?;
+            quarter_hours::rebuild(db)?;
             Ok(models)
         });
         done.map_err(|error| self.explain(error))

@@ -93,6 +93,22 @@ impl<'a> ImportRows<'a> {
         Ok(())
     }
 
+    /// Records later lines of messages. Returns those to record as facts: messages that are in the ledger by themselves.
+    ///
+    /// # Errors
+    /// The file of the ledger cannot be read, or is damaged.
+    pub fn record_copies(&mut self, keys: &[MessageKey]) -> Result<Vec<Fact>> {
+        let mut known = Vec::new();
+        for key in keys {
+            if self.entry(key)?.is_some() {
+                known.push(Fact::Message(entry::copy(*key)));
+            } else if self.copies.insert(*key) {
+                self.new_copies.push(*key);
+            }
+        }
+        Ok(known)
+    }
+
     /// Notes where a message was written. What the file of its own session says counts.
     fn note_place(&mut self, key: &MessageKey, session: i64, place: &Rc<Place>) {
         let Some(entry) = self.messages.get_mut(key) else { return };
@@ -151,7 +167,7 @@ impl<'a> ImportRows<'a> {
     }
 
     /// Loads all messages of a session.
-    fn load_session(&mut self, number: i64) -> Result<()> {
+    pub(super) fn load_session(&mut self, number: i64) -> Result<()> {
         if !self.is_whole && !self.sessions.get(self.db, number)?.is_whole {
             load::session(self, number)?;
             self.sessions.get(self.db, number)?.is_whole = true;

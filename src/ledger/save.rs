@@ -1,12 +1,16 @@
 //! Saves what changed in memory to the ledger's file.
 
+use std::collections::BTreeSet;
+
 use chrono::SecondsFormat;
-use rusqlite::{Connection, named_params, params};
+use rusqlite::{Connection, Statement, params};
 
 use super::TRANSCRIPT_PLATFORM;
-use super::entry::{self, Columns, Entry, Stored};
+use super::entry::{self, Entry, Place, Stored};
 use super::load::{COPY, FREE, PURGED};
+use super::quarter_hours;
 use super::rows::ImportRows;
+use super::sessions::LedgerSession;
 use crate::domain::message::Message;
 use crate::domain::money::usd;
 use crate::domain::time::Timestamp;
@@ -31,6 +35,10 @@ impl ImportRows<'_> {
         let (db, mut saved) = (self.db, Saved::default());
         let mut dirty = std::mem::take(&mut self.dirty);
         dirty.sort_unstable();
+        let mut touched = BTreeSet::new();
+        let mut save = db.prepare_cached(SAVE_RECORD)?;
+        let mut attach =
+            db.prepare_cached("INSERT OR IGNORE INTO memberships (session, key) VALUES (?, ?)")?;
         for key in &dirty {
             self.place_unlisted(key)?;
             let Some(entry) = self.messages.get_mut(key) else { continue };
@@ -38,9 +46,10 @@ impl ImportRows<'_> {
             let rates = entry.message.rates.unwrap_or_default();
             let number = self.rates.number(rates);
             let session = &self.sessions.get(db, entry.home)?.name;
+            touched.extend(entry.sessions());
             let before = entry.stored;
             entry.stored = if entry.is_listed() {
-                save_record(db, entry, number, session)?;
+                save_record(&mut save, entry, number, session)?;
                 Stored::Listed
             } else {
                 save_unlisted(db, entry, number)?;
@@ -58,10 +67,8 @@ impl ImportRows<'_> {
                 }
                 _ => {}
             }
-            let mut insert =
-                db.prepare_cached("INSERT OR IGNORE INTO memberships (session, key) VALUES (?, ?)")?;
             for other in entry.new_others.drain(..) {
-                insert.execute(params![other, &key.0[..]])?;
+                attach.execute(params![other, &key.0[..]])?;
             }
             entry.is_dirty = false;
         }
@@ -71,6 +78,12 @@ impl ImportRows<'_> {
         self.new_copies.sort_unstable();
         for key in &self.new_copies {
             insert.execute(params![&key.0[..], COPY])?;
+        }
+        for session in touched {
+            self.load_session(session)?;
+            let LedgerSession { name, keys, .. } = self.sessions.get(db, session)?;
+            let entries = keys.iter().filter_map(|key| self.messages.get(key));
+            quarter_hours::replace(db, name, entries.filter(|entry| entry.home == session))?;
         }
         self.sessions.save(db)?;
         self.rates.save(db)?;
@@ -85,53 +98,53 @@ fn remove(db: &Connection, sql: &str, key: impl rusqlite::ToSql, before: Stored)
     Ok(())
 }
 
-fn save_record(db: &Connection, entry: &Entry, rates: i64, session: &str) -> Result<()> {
-    const INSERT: &str = "INSERT INTO cost_records (task_id, platform, model, input_tokens, output_tokens, cost_usd, \
-         timestamp, cost_nanos, at, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls, web_searches, \
-         session, project, branch, agent, agent_type, source, usage_estimated, price_estimated, rates, tools, detail) \
-         VALUES (:task_id, :platform, :model, :input, :output, :usd, :timestamp, :nanos, :at, :short, :long, :read, \
-         :requests, :tool_calls, :web_searches, :session, :project, :branch, :agent, :agent_type, :source, \
-         :usage_estimated, :price_estimated, :rates, :tools, :detail)";
-    const UPDATE: &str = "UPDATE cost_records SET platform = :platform, model = :model, input_tokens = :input, \
-         output_tokens = :output, cost_usd = :usd, timestamp = :timestamp, cost_nanos = :nanos, at = :at, \
-         cache_write_5m = :short, cache_write_1h = :long, cache_read = :read, requests = :requests, \
-         tool_calls = :tool_calls, web_searches = :web_searches, session = :session, project = :project, \
-         branch = :branch, agent = :agent, agent_type = :agent_type, source = :source, usage_estimated = :usage_estimated, \
-         price_estimated = :price_estimated, rates = :rates, tools = :tools, detail = :detail WHERE task_id = :task_id";
+/// Writes a record, or replaces what it says.
+const SAVE_RECORD: &str = "INSERT INTO cost_records (task_id, platform, model, input_tokens, output_tokens, cost_usd, timestamp, \
+     cost_nanos, at, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls, web_searches, session, project, branch, \
+     agent, agent_type, source, usage_estimated, price_estimated, rates, tools, detail) \
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (task_id) DO UPDATE SET \
+     platform = excluded.platform, model = excluded.model, input_tokens = excluded.input_tokens, \
+     output_tokens = excluded.output_tokens, cost_usd = excluded.cost_usd, timestamp = excluded.timestamp, \
+     cost_nanos = excluded.cost_nanos, at = excluded.at, cache_write_5m = excluded.cache_write_5m, \
+     cache_write_1h = excluded.cache_write_1h, cache_read = excluded.cache_read, requests = excluded.requests, \
+     tool_calls = excluded.tool_calls, web_searches = excluded.web_searches, session = excluded.session, \
+     project = excluded.project, branch = excluded.branch, agent = excluded.agent, agent_type = excluded.agent_type, \
+     source = excluded.source, usage_estimated = excluded.usage_estimated, price_estimated = excluded.price_estimated, \
+     rates = excluded.rates, tools = excluded.tools, detail = excluded.detail";
+
+fn save_record(save: &mut Statement, entry: &Entry, rates: i64, session: &str) -> Result<()> {
     let message = &entry.message;
-    let (columns, amount) = (Columns::of(message), message.amount());
-    let nanos = amount.nano_usd;
-    let Usage { input, output, cache_write_5m, cache_write_1h, cache_read } = columns.usage;
+    let amount = message.amount();
+    let Usage { input, output, cache_write_5m, cache_write_1h, cache_read } = message.usage();
     let place = entry.place.as_deref();
-    let sql = if entry.stored == Stored::Listed { UPDATE } else { INSERT };
-    db.prepare_cached(sql)?.execute(named_params! {
-        ":task_id": columns.key.hex(),
-        ":platform": TRANSCRIPT_PLATFORM,
-        ":model": columns.model,
-        ":input": to_sql(input),
-        ":output": to_sql(output),
-        ":usd": usd(nanos),
-        ":timestamp": timestamp(columns.at),
-        ":nanos": to_sql(nanos),
-        ":at": columns.at.0,
-        ":short": to_sql(cache_write_5m),
-        ":long": to_sql(cache_write_1h),
-        ":read": to_sql(cache_read),
-        ":requests": to_sql(amount.requests),
-        ":tool_calls": to_sql(amount.tool_calls),
-        ":web_searches": to_sql(message.web_searches),
-        ":session": session,
-        ":project": place.map(|place| &place.project),
-        ":branch": place.map(|place| &place.branch).filter(|branch| !branch.is_empty()),
-        ":agent": columns.agent,
-        ":agent_type": columns.agent_type,
-        ":source": entry::source_name(columns.source),
-        ":usage_estimated": message.is_estimated(),
-        ":price_estimated": message.rates.is_some_and(|rates| rates.is_estimate),
-        ":rates": rates,
-        ":tools": entry::tools_to_blob(&columns.tools),
-        ":detail": entry::detail(message)?,
-    })?;
+    save.execute(params![
+        message.key.hex(),
+        TRANSCRIPT_PLATFORM,
+        entry::model_name(message),
+        to_sql(input),
+        to_sql(output),
+        usd(amount.nano_usd),
+        timestamp(message.at),
+        to_sql(amount.nano_usd),
+        message.at.0,
+        to_sql(cache_write_5m),
+        to_sql(cache_write_1h),
+        to_sql(cache_read),
+        to_sql(amount.requests),
+        to_sql(amount.tool_calls),
+        to_sql(message.web_searches),
+        session,
+        place.map(|place| &place.project),
+        place.and_then(Place::branch),
+        message.agent,
+        message.agent_type,
+        entry::source_name(message.source),
+        message.is_estimated(),
+        message.rates.is_some_and(|rates| rates.is_estimate),
+        rates,
+        entry::tools_to_blob(&message.tools),
+        entry::detail(message)?,
+    ])?;
     Ok(())
 }
 

@@ -119,15 +119,17 @@ impl ReportQuery {
     }
 
     fn report(&self, file: Option<PathBuf>, now: Timestamp) -> Result<Report, Problem> {
-        let read = |query: &read::Query| -> Result<Vec<Record>, Problem> {
-            let records = file.as_slice().first().map(|_| read::read(file.as_slice(), query)).transpose();
+        let read = |query: &read::Query, calendar: &mut Calendar| -> Result<Vec<Record>, Problem> {
+            let files = file.as_slice();
+            let records = files.first().map(|_| read::read(files, query, calendar)).transpose();
             let records = records.map_err(|error| Problem::unavailable(error.to_string()))?;
             Ok(records.unwrap_or_default())
         };
         let mut calendar = self.calendar();
         let filter = Filter::new(&self.project, &self.model);
         let Some(RowsQuery { grouping, since, until, sort_by, descending }) = self.rows else {
-            let records = read(&overview::query(&mut calendar, now))?;
+            let query = overview::query(&mut calendar, now);
+            let records = read(&query, &mut calendar)?;
             let overview = Overview::new(&records, &filter, &mut calendar, now);
             return Ok(Report::Overview(OverviewJson::from(&overview)));
         };
@@ -142,7 +144,7 @@ impl ReportQuery {
             descending,
             filter,
         };
-        let records = read(&selection.query())?;
-        Ok(Report::Rows(ReportJson::new(&selection.report(&records).rows)))
+        let records = read(&selection.query(), &mut selection.calendar)?;
+        Ok(Report::Rows(ReportJson::new(&selection.report(records).rows)))
     }
 }

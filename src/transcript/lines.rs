@@ -10,7 +10,7 @@ use super::search;
 use crate::platform::files;
 
 /// Bytes read at once; the buffer grows for longer lines.
-const CHUNK: usize = 256 * 1024;
+const CHUNK: usize = 64 * 1024;
 
 /// The longest line that is read as a whole. Lines that count are far shorter; those with images or documents, which
 /// say nothing about usage, may be longer.
@@ -174,7 +174,10 @@ impl Lines {
         let wanted = usize::try_from(left).unwrap_or(CHUNK).clamp(4096, CHUNK);
         let end = self.unread.end + wanted;
         if self.buffer.len() < end {
-            self.buffer.resize(end, 0);
+            // All at once: resizing fills byte by byte.
+            let mut longer = vec![0; end.max(2 * self.unread.end)];
+            longer[..self.unread.end].copy_from_slice(&self.buffer[..self.unread.end]);
+            self.buffer = longer;
         }
         let got = self.file.read(&mut self.buffer[self.unread.end..end])?;
         self.unread.end += got;

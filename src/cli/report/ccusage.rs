@@ -39,7 +39,8 @@ pub fn report(
             CcusageShape::Claude => {
                 all.insert(key.into(), period.into());
                 if is_session {
-                    let project = row.project.as_deref().map(project_folder).unwrap_or_default();
+                    let project =
+                        row.project.as_ref().map(|(_, project)| project_folder(project)).unwrap_or_default();
                     all.insert("projectPath".into(), project.into());
                     all.insert("firstActivity".into(), millis(row.first).into());
                     all.insert("lastActivity".into(), millis(row.last).into());

@@ -23,6 +23,7 @@ use crate::domain::money::nanos_from_usd;
 use crate::ledger::import::Imported;
 use crate::ledger::names::short_model;
 use crate::ledger::report::blocks::burn;
+use crate::ledger::report::calendar::Calendar;
 use crate::ledger::report::json::ReportJson;
 use crate::ledger::report::overview::{self as recent, Overview, OverviewJson};
 use crate::ledger::report::read::{self, Column, ReadError, Record};
@@ -53,8 +54,8 @@ pub fn run(args: &ReportArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         );
         return Err(UsageError(error).into());
     }
-    let (records, imported) = records(args, &selection.query(), env, io)?;
-    let report = selection.report(&records);
+    let (records, imported) = records(args, &selection.query(), &mut selection.calendar, env, io)?;
+    let report = selection.report(records);
     if let Some(shape) = args.ccusage
         && let Some(json) = ccusage::report(shape, &report, &mut selection, env.now)
     {
@@ -64,7 +65,7 @@ pub fn run(args: &ReportArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     } else if args.csv {
         csv::write(&report.rows, io.out)?;
     } else if report.rows.is_empty() {
-        say_empty(args, imported.as_ref(), env, io)?;
+        say_empty(args, &mut selection.calendar, imported.as_ref(), env, io)?;
     } else {
         print(args, kind, &report, &selection, env, io)?;
     }
@@ -89,12 +90,13 @@ fn overview(args: &ReportArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         );
     }
     let mut calendar = selection::calendar(args, env)?;
-    let (records, imported) = records(args, &recent::query(&mut calendar, env.now), env, io)?;
+    let query = recent::query(&mut calendar, env.now);
+    let (records, imported) = records(args, &query, &mut calendar, env, io)?;
     let overview = Overview::new(&records, &selection::filter(args), &mut calendar, env.now);
     if args.json {
         render::json(io.out, &OverviewJson::from(&overview))?;
     } else if overview.is_empty() {
-        say_empty(args, imported.as_ref(), env, io)?;
+        say_empty(args, &mut calendar, imported.as_ref(), env, io)?;
     } else {
         overview::print(&overview, &mut calendar, env.now, io.out)?;
     }
@@ -105,15 +107,16 @@ fn overview(args: &ReportArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 fn records(
     args: &ReportArgs,
     query: &read::Query,
+    calendar: &mut Calendar,
     env: &Env,
     io: &mut Io,
 ) -> anyhow::Result<(Vec<Record>, Option<Imported>)> {
     if !args.ledger.is_empty() {
-        return Ok((read::read(&args.ledger, query).map_err(wrong_use)?, None));
+        return Ok((read::read(&args.ledger, query, calendar).map_err(wrong_use)?, None));
     }
     let imported = if args.no_import { None } else { import::import_new("this report", env, io)? };
     // No file: nothing has been recorded yet.
-    let records = own_ledger(env).map(|file| read::read(&[file], query)).transpose()?;
+    let records = own_ledger(env).map(|file| read::read(&[file], query, calendar)).transpose()?;
     Ok((records.unwrap_or_default(), imported))
 }
 
@@ -133,10 +136,16 @@ fn own_ledger(env: &Env) -> Option<PathBuf> {
 }
 
 /// Says that there is nothing to show, and why.
-fn say_empty(args: &ReportArgs, imported: Option<&Imported>, env: &Env, io: &mut Io) -> anyhow::Result<()> {
+fn say_empty(
+    args: &ReportArgs,
+    calendar: &mut Calendar,
+    imported: Option<&Imported>,
+    env: &Env,
+    io: &mut Io,
+) -> anyhow::Result<()> {
     let files =
         if args.ledger.is_empty() { own_ledger(env).into_iter().collect() } else { args.ledger.clone() };
-    let all = read::read(&files, &read::Query::default())?;
+    let all = read::read(&files, &read::Query::default(), calendar)?;
     let why = match (all.is_empty(), selection::filter(args).unmatched(&all)) {
         (true, _) if !args.ledger.is_empty() => "Nothing is recorded in this ledger.".to_owned(),
         (true, _) => imported.map_or_else(

@@ -48,7 +48,7 @@ impl Overview {
         let mut daily = vec![Tally::default(); DAYS as usize];
         let [mut in_today, mut in_week, mut in_month] = [Tally::default(); 3];
         for record in records.iter().filter(|record| filter.selects(record)) {
-            let (day, tally) = (calendar.day(record.at), record.tally);
+            let (day, tally) = (calendar.day(record.first), record.tally);
             if day == today {
                 in_today = in_today.plus(tally);
             }

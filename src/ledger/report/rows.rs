@@ -92,19 +92,19 @@ pub struct Row {
     pub first: Timestamp,
     /// The time of its last record.
     pub last: Timestamp,
-    /// The project of its last record.
-    pub project: Option<Name>,
+    /// The project of its last record that has one, and the time of that record.
+    pub project: Option<(Timestamp, Name)>,
 }
 
 /// Groups records. [`Grouping::Block`] makes no rows here: see [`group_by_block`].
 pub fn group(records: &[Record], grouping: Grouping, calendar: &mut Calendar) -> Vec<Row> {
     group_by(records, |record| match grouping {
-        Grouping::Day => Some(Key::Date(calendar.day(record.at))),
+        Grouping::Day => Some(Key::Date(calendar.day(record.first))),
         Grouping::Week => {
-            let day = calendar.day(record.at);
+            let day = calendar.day(record.first);
             Some(Key::Date(calendar.week_of(day)))
         }
-        Grouping::Month => Some(Key::Month(month_of(calendar.day(record.at)))),
+        Grouping::Month => Some(Key::Month(month_of(calendar.day(record.first)))),
         Grouping::Block => None,
         Grouping::Model => Some(Key::Name(Name::clone(&record.model))),
         Grouping::Project => Some(Key::of(record.project.as_ref())),
@@ -115,9 +115,9 @@ pub fn group(records: &[Record], grouping: Grouping, calendar: &mut Calendar) ->
 /// Groups the records that `is_counted` by five-hour block. The blocks are those of all records: a block is a window of the
 /// account, whatever is selected from it. Also returns all blocks.
 pub fn group_by_block(records: &[Record], is_counted: impl Fn(&Record) -> bool) -> (Vec<Row>, Vec<Block>) {
-    let found = blocks(records.iter().map(|record| record.at).collect());
+    let found = blocks(records.iter().map(|record| record.first).collect());
     let rows = group_by(records, |record| {
-        let block = is_counted(record).then(|| block_at(&found, record.at)).flatten();
+        let block = is_counted(record).then(|| block_at(&found, record.first)).flatten();
         block.map(|block| Key::Block(block.start))
     });
     (rows, found)
@@ -135,8 +135,8 @@ fn group_by(records: &[Record], mut key_of: impl FnMut(&Record) -> Option<Key>) 
                 models: Vec::new(),
                 tally: Tally::default(),
                 records: 0,
-                first: record.at,
-                last: record.at,
+                first: record.first,
+                last: record.last,
                 project: None,
             });
             rows.len() - 1
@@ -153,12 +153,11 @@ fn group_by(records: &[Record], mut key_of: impl FnMut(&Record) -> Option<Key>) 
 impl Row {
     fn add(&mut self, record: &Record) {
         self.tally = self.tally.plus(record.tally);
-        self.records += 1;
-        self.first = self.first.min(record.at);
-        if record.at >= self.last {
-            self.project = record.project.clone().or_else(|| self.project.take());
-        }
-        self.last = self.last.max(record.at);
+        self.records += record.records;
+        self.first = self.first.min(record.first);
+        let project = record.project.as_ref().map(|project| (record.last, Name::clone(project)));
+        self.project = self.project.take().max(project);
+        self.last = self.last.max(record.last);
         match self.models.iter_mut().find(|(model, _)| *model == record.model) {
             Some((_, tally)) => *tally = tally.plus(record.tally),
             None => self.models.push((Name::clone(&record.model), record.tally)),

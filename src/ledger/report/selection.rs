@@ -87,24 +87,30 @@ impl Selection {
     pub fn query(&self) -> Query {
         let from = self.since.map(|date| self.calendar.start_of(date));
         let before = self.until.map(|date| self.calendar.end_of(date));
-        let query = Query { column: self.grouping.column(), from, before, platform: self.platform };
-        // Where a block starts depends on what came before it.
-        if self.grouping == Grouping::Block { Query { from: None, before: None, ..query } } else { query }
+        // Where a block starts depends on the moments of all records.
+        let one_by_one = self.grouping == Grouping::Block;
+        let range = if one_by_one { (None, None) } else { (from, before) };
+        Query {
+            column: self.grouping.column(),
+            from: range.0,
+            before: range.1,
+            platform: self.platform,
+            one_by_one,
+        }
     }
 
     /// The report of the records that the query returned.
-    pub fn report(&mut self, records: &[Record]) -> Report {
+    pub fn report(&mut self, mut records: Vec<Record>) -> Report {
         let (mut found, mut blocks) = (Vec::new(), Vec::new());
         if self.grouping == Grouping::Block {
-            (found, blocks) = rows::group_by_block(records, |record| self.filter.selects(record));
+            (found, blocks) = rows::group_by_block(&records, |record| self.filter.selects(record));
             found.retain(|row| match row.key {
                 Key::Block(start) => self.is_in_range(start),
                 _ => false,
             });
         } else {
-            let selected: Vec<Record> =
-                records.iter().filter(|record| self.filter.selects(record)).cloned().collect();
-            found.extend(rows::group(&selected, self.grouping, &mut self.calendar));
+            records.retain(|record| self.filter.selects(record));
+            found.extend(rows::group(&records, self.grouping, &mut self.calendar));
         }
         if let Some(n) = self.last_rows {
             found = rows::keep_last(found, n);

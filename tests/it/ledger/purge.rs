@@ -18,6 +18,7 @@ fn of(n: usize, date: &str, project: &str) -> Value {
 fn purge(home: &Home, arguments: &[&str]) -> Value {
     let ran = home.fusebox(&[&["ledger", "purge", "--yes", "--json"], arguments].concat());
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    rows::assert_summed(home);
     ran.json()
 }
 

@@ -18,6 +18,7 @@ fn response(n: usize, model: &str, date: &str) -> Value {
 fn reprice(home: &Home, arguments: &[&str]) -> Value {
     let ran = home.fusebox(&[&["prices", "reprice", "--yes", "--json"], arguments].concat());
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    rows::assert_summed(home);
     ran.json()
 }
 
@@ -228,6 +229,7 @@ mod crashes {
             let done = run_killed_at(command, b"", At { stops, instructions: 0 });
             let found = records(&home);
             assert!(found == old || found == new, "killed at {stops}: {found:?}");
+            rows::assert_summed(&home);
             (kept, changed) = if found == old { (kept + 1, changed) } else { (kept, changed + 1) };
             // The next one ends it.
             reprice(&home, &[]);

@@ -20,17 +20,42 @@ pub fn open(path: &Path) -> Connection {
     Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
 }
 
-/// The ledger's file is not damaged.
+/// The ledger's file is not damaged, and its sums are those of its records.
 #[track_caller]
 pub fn assert_sound(home: &Home) {
     let check = open(&ledger(home)).query_row("PRAGMA integrity_check", (), |r| r.get::<_, String>(0));
     assert_eq!(check.unwrap(), "ok");
+    assert_summed(home);
+}
+
+/// The sums by quarter of an hour are those of the records.
+#[track_caller]
+pub fn assert_summed(home: &Home) {
+    let db = open(&ledger(home));
+    let rows = |sql: &str| {
+        let mut query = db.prepare(sql).unwrap();
+        let columns = query.column_count();
+        let row = |row: &rusqlite::Row| (0..columns).map(|index| row.get(index)).collect();
+        let rows = query.query_map((), row).unwrap().map(Result::unwrap);
+        rows.map(|row: Vec<Value>| format!("{row:?}")).collect::<Vec<_>>()
+    };
+    let agent_type =
+        "CASE WHEN agent_type <> '' THEN agent_type WHEN agent IS NULL THEN 'main' ELSE 'subagent' END";
+    let summed = rows(&format!(
+        "SELECT session, model, project, branch, {agent_type} AS type, MIN(at), MAX(at), COUNT(*), SUM(input_tokens), \
+         SUM(output_tokens), SUM(cache_write_5m), SUM(cache_write_1h), SUM(cache_read), SUM(requests), \
+         SUM(cost_nanos / 1000000000), SUM(cost_nanos % 1000000000), MAX(usage_estimated), MAX(price_estimated) \
+         FROM cost_records WHERE source <> 'call' GROUP BY session, at / 900000, model, project, branch, type \
+         ORDER BY 1, 6, 2, 3, 4, 5"
+    ));
+    assert_eq!(rows("SELECT * FROM quarter_hours ORDER BY 1, 6, 2, 3, 4, 5"), summed);
 }
 
 /// Runs `fusebox import`, which must work.
 pub fn import(home: &Home) -> Ran {
     let ran = home.fusebox(&["import", "--json"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    assert_summed(home);
     ran
 }
 
