@@ -40,6 +40,7 @@ pub mod store_access;
 pub mod store_status;
 mod temporary_store;
 mod throttle;
+pub mod token_classes;
 pub mod transcript_reader;
 pub mod unseen;
 pub mod verify;

@@ -12,6 +12,7 @@ use super::open_store::StoreLocation;
 use super::plan::{self, UnknownBudget};
 use super::process_tree;
 use super::store_status::StoreStatus;
+use super::token_classes::{self, ClassTokens};
 use crate::config::{self, Config, Stamp};
 use crate::domain::alert::AlertRecord;
 use crate::domain::budget::{Budget, BudgetState, Scope, TokenClasses, Unit};
@@ -39,6 +40,8 @@ pub struct Snapshot {
     pub sessions: Vec<SessionSummary>,
     /// The budgets of live sessions and of everything charged in the current windows, then those of ended sessions.
     pub budgets: Vec<BudgetEntry>,
+    /// Tokens by class of active budgets in tokens, by the ids of the budgets.
+    pub classes: HashMap<String, ClassTokens>,
     /// Budgets in percent about which nothing is known.
     pub unknown_budgets: Vec<UnknownBudget>,
     /// The breakers, the most recently seen session first.
@@ -213,6 +216,7 @@ impl SnapshotReader {
             store: None,
             sessions: Vec::new(),
             budgets: Vec::new(),
+            classes: HashMap::new(),
             unknown_budgets: plan::unknown_budgets(&self.config, &env.user(), env),
             circuits: Vec::new(),
             alerts: Vec::new(),
@@ -233,6 +237,7 @@ impl SnapshotReader {
         let others = self.other_budgets(env, store)?;
         let others = states(store, &others, env.now)?;
         snapshot.budgets = entries(&snapshot.sessions, others, of_sessions);
+        snapshot.classes = token_classes::read(store, &snapshot.budgets, env.now)?;
         let is_live: HashMap<&str, bool> = snapshot
             .sessions
             .iter()
@@ -367,7 +372,7 @@ fn meters() -> [Budget; 5] {
 }
 
 /// The states of these budgets, in short steps.
-fn states(
+pub(super) fn states(
     store: &mut dyn Store,
     keys: &[BudgetKey],
     now: Timestamp,

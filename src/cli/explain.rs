@@ -6,9 +6,7 @@ use super::render;
 use super::{Io, UsageError, select};
 use crate::app::explain::{self, Explanation};
 use crate::app::messages::amounts::{number, quantity};
-use crate::app::messages::{self};
-use crate::domain::event::DenialReason;
-use crate::domain::throttle::SlotDenied;
+use crate::app::messages::replies;
 use crate::platform::Env;
 
 /// Explain why a tool call was denied or let through, with the numbers at that moment.
@@ -63,7 +61,7 @@ fn show(explanation: &Explanation, io: &mut Io) -> anyhow::Result<()> {
     io.line(&format!("  {dim}{at}, {agent} of session {session}{dim:#}"))?;
     let why = match &explanation.reason {
         None => "nothing blocked it".to_owned(),
-        Some(reason) => reason_line(reason),
+        Some(reason) => replies::denial_reason(reason),
     };
     io.line(&format!("  {why}"))?;
     if let Some(iteration) = explanation.iteration {
@@ -81,31 +79,4 @@ fn show(explanation: &Explanation, io: &mut Io) -> anyhow::Result<()> {
         ))?;
     }
     Ok(())
-}
-
-/// Why a call was denied, with the numbers at that time.
-pub(super) fn reason_line(reason: &DenialReason) -> String {
-    match reason {
-        DenialReason::Budget { budget, used, limit, unit, status, .. } => {
-            format!(
-                "budget {budget} was {status}: {} / {}",
-                number(used.units(*unit), *unit),
-                quantity(limit.units(*unit), *unit)
-            )
-        }
-        DenialReason::Circuit(trip) => {
-            format!("the circuit breaker was open: {}", messages::trip_summary(trip))
-        }
-        DenialReason::Throttle(SlotDenied::Concurrency { live, max, throttled }) => {
-            let low = if *throttled { " because tokens were running low" } else { "" };
-            format!("as many subagents were running as may at once ({live} of {max}{low})")
-        }
-        DenialReason::Throttle(SlotDenied::Depth { depth, max }) => {
-            format!("the subagent would have been nested {depth} deep (the maximum is {max})")
-        }
-        DenialReason::Throttle(SlotDenied::Total { max }) => {
-            format!("the session had started as many subagents as it may ({max})")
-        }
-        DenialReason::Protection { protected } => format!("only a person may do this: {protected}"),
-    }
 }

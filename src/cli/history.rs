@@ -6,9 +6,9 @@ use anstyle::Style;
 use serde::Serialize;
 
 use super::render::{self, table};
-use super::{Io, circuit, explain, select, values};
+use super::{Io, circuit, select, values};
 use crate::app::messages::amounts::{number, quantity};
-use crate::app::messages::replies::describe_operation;
+use crate::app::messages::replies::{denial_reason, describe_operation};
 use crate::app::status::{AlertStatus, EventStatus, OperationStatus};
 use crate::config::Config;
 use crate::domain::alert::{AlertRecord, BudgetAlert};
@@ -169,7 +169,7 @@ fn event_text(event: &Event) -> String {
 pub(super) fn agent_event_text(event: &Event) -> String {
     let line = circuit::event_line(&event.data);
     let what = match &event.data {
-        EventData::CallDenied(denial) => format!("{line}: {}", explain::reason_line(&denial.reason)),
+        EventData::CallDenied(denial) => format!("{line}: {}", denial_reason(&denial.reason)),
         EventData::ConcurrencyThrottled(_) | EventData::ConcurrencyRestored(_) => line,
         _ => format!("circuit breaker {line}"),
     };

@@ -3,10 +3,11 @@
 //!
 //! [`watcher`] reads snapshots of the store in its own thread; requests are answered from the latest one. [`decisions`]
 //! carries out what operators decide. [`access`] checks each request before anything else: where it comes from, and
-//! with [`tokens`], what it may do. [`api`] is the REST API.
+//! with [`tokens`], what it may do. [`api`] is the REST API, [`dashboard`] the pages for people.
 
 mod access;
 pub mod api;
+mod dashboard;
 mod decisions;
 mod etag;
 mod extract;
@@ -16,6 +17,7 @@ mod limits;
 mod log;
 mod options;
 mod problem;
+mod session_detail;
 mod tokens;
 mod watcher;
 
@@ -30,6 +32,7 @@ use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use tower_http::limit::RequestBodyLimitLayer;
 
+use self::dashboard::Dashboard;
 use self::idempotency::Answers;
 use self::limits::Limits;
 pub use self::options::{LogFormat, Options, Tls};
@@ -55,6 +58,7 @@ pub struct Server {
     watcher: Watcher,
     limits: Limits,
     answers: Answers,
+    dashboard: Dashboard,
 }
 
 impl Server {
@@ -89,6 +93,7 @@ pub fn serve(
         watcher,
         limits: Limits::default(),
         answers: Answers::default(),
+        dashboard: Dashboard::default(),
     });
     runtime.block_on(run(server, |address| ready(address, is_new)))
 }
@@ -157,6 +162,7 @@ async fn wait_for_signal() -> std::io::Result<()> {
 fn router(server: Arc<Server>) -> Router {
     Router::new()
         .nest("/api", api::router(&server))
+        .merge(dashboard::router(&server))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(Arc::clone(&server), access::check_origin))

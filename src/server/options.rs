@@ -18,6 +18,8 @@ pub struct Options {
     pub behind_proxy: bool,
     /// Names under which the server may be addressed, besides those of loopback.
     pub hosts: Vec<String>,
+    /// Seconds after which an open dashboard reads its numbers again; 0: never.
+    pub refresh: u32,
     /// How the log is written.
     pub log_format: LogFormat,
 }

@@ -8,6 +8,8 @@ mod budgets;
 mod circuits;
 mod page;
 
+pub use self::budgets::checked_reason;
+
 use std::sync::Arc;
 
 use axum::middleware::from_fn_with_state;
