@@ -8,14 +8,14 @@ use std::collections::HashMap;
 
 use wildmatch::WildMatch;
 
+use super::meters::{self, ClassTokens};
 use super::open_store::StoreLocation;
 use super::plan::{self, UnknownBudget};
 use super::process_tree;
 use super::store_status::StoreStatus;
-use super::token_classes::{self, ClassTokens};
 use crate::config::{self, Config, Stamp};
 use crate::domain::alert::AlertRecord;
-use crate::domain::budget::{Budget, BudgetState, Scope, TokenClasses, Unit};
+use crate::domain::budget::{Budget, BudgetState, Scope, Unit};
 use crate::domain::event::Event;
 use crate::domain::message::MessageKey;
 use crate::domain::operation::Operation;
@@ -54,6 +54,8 @@ pub struct Snapshot {
     pub events: Vec<Event>,
     /// The configuration that the budgets are of.
     pub config: Config,
+    /// Where each session is in `sessions`, by its id.
+    positions: HashMap<String, usize>,
 }
 
 /// A session in a snapshot.
@@ -129,7 +131,7 @@ impl Snapshot {
 
     /// The session with this id.
     pub fn session(&self, id: &str) -> Option<&SessionSummary> {
-        self.sessions.iter().find(|session| session.row.session.id == id)
+        self.sessions.get(*self.positions.get(id)?)
     }
 }
 
@@ -223,6 +225,7 @@ impl SnapshotReader {
             operations: Vec::new(),
             events: Vec::new(),
             config: self.config.clone(),
+            positions: HashMap::new(),
         }
     }
 
@@ -233,11 +236,13 @@ impl SnapshotReader {
         snapshot.operations.reverse();
         let rows = store.sessions()?;
         let (sessions, of_sessions) = self.read_sessions(env, store, rows, &snapshot.operations)?;
+        let ids = sessions.iter().map(|session| session.row.session.id.clone());
+        snapshot.positions = ids.enumerate().map(|(at, id)| (id, at)).collect();
         snapshot.sessions = sessions;
         let others = self.other_budgets(env, store)?;
         let others = states(store, &others, env.now)?;
         snapshot.budgets = entries(&snapshot.sessions, others, of_sessions);
-        snapshot.classes = token_classes::read(store, &snapshot.budgets, env.now)?;
+        snapshot.classes = meters::classes(store, &snapshot.budgets, env.now)?;
         let is_live: HashMap<&str, bool> = snapshot
             .sessions
             .iter()
@@ -307,7 +312,7 @@ impl SnapshotReader {
         let of_sessions = self.config.budgets.iter().filter(|budget| budget.scope == Scope::Session);
         let budgets: Vec<(WildMatch, &Budget)> =
             of_sessions.map(|budget| (WildMatch::new(&budget.matches), budget)).collect();
-        let meters = meters();
+        let meters = meters::of_sessions();
         let mut keys = Vec::new();
         for row in rows {
             let id = &row.session.id;
@@ -356,19 +361,6 @@ impl SnapshotReader {
 fn is_missing(env: &Env, config: &Config) -> bool {
     !StoreLocation::new(config).is_shared()
         && env.state_dir().is_some_and(|dir| !dir.join(sqlite::FILE).exists())
-}
-
-/// Budgets that limit nothing, and count what [`SessionUse`] says, in the order of its fields.
-fn meters() -> [Budget; 5] {
-    let of = |unit, count| Budget { unit, count, matches: "*".to_owned(), ..Budget::placeholder() };
-    let all = TokenClasses { cache_read: true, ..TokenClasses::FRESH };
-    [
-        of(Unit::Tokens, TokenClasses::FRESH),
-        of(Unit::Tokens, all),
-        of(Unit::Requests, TokenClasses::FRESH),
-        of(Unit::ToolCalls, TokenClasses::FRESH),
-        of(Unit::Usd, TokenClasses::FRESH),
-    ]
 }
 
 /// The states of these budgets, in short steps.

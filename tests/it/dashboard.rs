@@ -19,10 +19,15 @@ const TWO: &str = "session-two";
 /// Where the dashboard is.
 const HOME: &str = "/cost-dashboard";
 
-/// One session at its limit (1,450 of 1,000 tokens, hard limit 2,000) with two alerts and an open breaker, and another
+/// One session at its limit (1,450 of 1,000 tokens, hard limit 2,000) with four alerts, an open breaker and a denied call, and another
 /// with 100 tokens.
 fn two_sessions(home: &Home) {
     busy_session(home, ONE);
+    home.hook(
+        "PreToolUse",
+        ONE,
+        json!({"tool_name": "Bash", "tool_input": {"command": "make"}, "tool_use_id": "toolu_6"}),
+    );
     spend(home, ONE, 800, 900);
     spend_now(home, TWO, 801, 100);
 }

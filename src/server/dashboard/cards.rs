@@ -1,7 +1,7 @@
 //! The summary at the top of the overview.
 
 use super::text::{counted, rounded, rounded_dollars};
-use crate::app::snapshot::{Snapshot, SessionUse};
+use crate::app::snapshot::{SessionUse, Snapshot};
 use crate::domain::breaker::circuit::Phase;
 use crate::domain::budget::Status;
 
@@ -55,18 +55,16 @@ fn budgets(snapshot: &Snapshot) -> Card {
     let active = snapshot.budgets.iter().filter(|entry| entry.is_active);
     let statuses: Vec<Status> = active.map(|entry| entry.state.status()).collect();
     let count = |status| statuses.iter().filter(|known| **known == status).count();
-    let (warning, stopped) =
-        (count(Status::Warning), count(Status::Paused) + count(Status::Exhausted));
+    let (warning, stopped) = (count(Status::Warning), count(Status::Paused) + count(Status::Exhausted));
     let (value, tone) = match (stopped, warning) {
         (0, 0) => ("All active".to_owned(), "good"),
         (0, warning) => (format!("{warning} warning"), "warn"),
         (stopped, _) => (format!("{stopped} at limit"), "bad"),
     };
     let (value, tone) = if statuses.is_empty() { ("None".to_owned(), "") } else { (value, tone) };
-    let note = match (statuses.len(), stopped, warning) {
-        (0, ..) => "no budget counts anything now".to_owned(),
-        (all, 0, 0) => counted(all, "budget"),
-        (all, _, warning) => format!("{}: {warning} warning, {} active", counted(all, "budget"), count(Status::Active)),
+    let note = match statuses.len() {
+        0 => "no budget counts anything now".to_owned(),
+        all => parts(all, "budget", &[(warning, "warning"), (count(Status::Active), "active")]),
     };
     Card { title: "Budgets", value, note, tone }
 }
@@ -89,8 +87,15 @@ fn circuits(snapshot: &Snapshot) -> Card {
     };
     let note = match open + half_open + closed {
         0 => "no agent has made calls".to_owned(),
-        _ if open + half_open == 0 => counted(closed, "breaker"),
-        all => format!("{}: {half_open} half-open, {closed} closed", counted(all, "breaker")),
+        all => parts(all, "breaker", &[(half_open, "half-open"), (closed, "closed")]),
     };
     Card { title: "Circuit breakers", value, note, tone }
+}
+
+/// `7 budgets: 2 warning, 4 active`: how many there are of each kind, if there are several kinds.
+fn parts(all: usize, noun: &str, kinds: &[(usize, &str)]) -> String {
+    let some = kinds.iter().filter(|(n, _)| *n > 0 && *n < all);
+    let some: Vec<String> = some.map(|(n, kind)| format!("{n} {kind}")).collect();
+    let all = counted(all, noun);
+    if some.is_empty() { all } else { format!("{all}: {}", some.join(", ")) }
 }

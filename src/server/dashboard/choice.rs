@@ -110,9 +110,10 @@ impl Choice {
         let page = |text: &Option<String>| {
             text.as_deref().and_then(|text| text.parse().ok()).filter(|page| *page > 0).unwrap_or(1)
         };
-        let known = parameters.sort.as_deref().and_then(|name| {
-            SortBy::ALL.iter().find(|(known, _)| *known == name).map(|(_, by)| *by)
-        });
+        let known = parameters
+            .sort
+            .as_deref()
+            .and_then(|name| SortBy::ALL.iter().find(|(known, _)| *known == name).map(|(_, by)| *by));
         let sort = known.unwrap_or_default();
         let is_descending = match parameters.order.as_deref() {
             Some("asc") => false,
@@ -240,7 +241,12 @@ pub struct Pager {
 impl Pager {
     /// Selects the rows of a page, the last one if there are not so many. `most`: rows on a page; `link`: the address of
     /// another page.
-    pub fn select<T>(all: Vec<T>, most: usize, page: usize, link: impl Fn(usize) -> String) -> (Vec<T>, Self) {
+    pub fn select<T>(
+        all: Vec<T>,
+        most: usize,
+        page: usize,
+        link: impl Fn(usize) -> String,
+    ) -> (Vec<T>, Self) {
         let total = all.len();
         let page = page.min(total.div_ceil(most)).max(1);
         let start = (page - 1) * most;
@@ -287,7 +293,8 @@ mod tests {
             ..Parameters::default()
         };
         assert_eq!(Choice::new(&parameters), other);
-        let odd = Parameters { sort: text("<script>"), page: text("-1"), days: text("8"), ..Parameters::default() };
+        let odd =
+            Parameters { sort: text("<script>"), page: text("-1"), days: text("8"), ..Parameters::default() };
         assert_eq!(Choice::new(&odd), choice);
     }
 

@@ -257,7 +257,10 @@ fn budget_page(
             "Reset the budget",
             "reset",
             "Reset",
-            format!("Starts counting again from zero: the {} are forgotten, and so are extensions.", quantity(state.used, unit)),
+            format!(
+                "Starts counting again from zero: the {} are forgotten, and so are extensions.",
+                quantity(state.used, unit)
+            ),
         ),
     };
     let action = format!("{}/budget/{}/{verb}", super::HOME, entry.id);

@@ -81,9 +81,10 @@ pub async fn show(
 impl Numbers {
     fn new(snapshot: &Snapshot, choice: &Choice, clock: &Clock, chart: Result<Chart, String>) -> Self {
         let here = choice.address();
-        let (budgets, budget_pager) = Pager::select(budgets::chosen(snapshot, choice), ROWS, choice.page, |page| {
-            choice.with(|new| new.page = page)
-        });
+        let (budgets, budget_pager) =
+            Pager::select(budgets::chosen(snapshot, choice), ROWS, choice.page, |page| {
+                choice.with(|new| new.page = page)
+            });
         let (circuits, circuit_pager) =
             Pager::select(circuits::chosen(snapshot, choice), ROWS, choice.circuits, |page| {
                 choice.with(|new| new.circuits = page)
@@ -96,10 +97,7 @@ impl Numbers {
             is_empty: snapshot.sessions.is_empty(),
             cards: cards(snapshot),
             heads: SortHead::all(choice),
-            budgets: budgets
-                .into_iter()
-                .map(|entry| BudgetRow::new(entry, snapshot, clock, &here))
-                .collect(),
+            budgets: budgets.into_iter().map(|entry| BudgetRow::new(entry, snapshot, clock, &here)).collect(),
             budget_pager,
             unknown: snapshot.unknown_budgets.iter().map(|budget| budget.line()).collect(),
             circuits: circuits

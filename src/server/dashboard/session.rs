@@ -117,10 +117,7 @@ pub async fn show(
 }
 
 /// The budgets that the session is charged to.
-fn budgets<'s>(
-    session: &'s SessionSummary,
-    snapshot: &'s Snapshot,
-) -> impl Iterator<Item = &'s BudgetEntry> {
+fn budgets<'s>(session: &'s SessionSummary, snapshot: &'s Snapshot) -> impl Iterator<Item = &'s BudgetEntry> {
     let row = &session.row.session;
     snapshot.budgets.iter().filter(move |entry| {
         let value = &entry.state.value;

@@ -99,7 +99,10 @@ pub async fn sign_in(
     let again = |status, text: &str| show(&server, &visitor, status, back, Some(text.to_owned()));
     let expected = cookie(&headers, &form_cookie(&server.options)).unwrap_or_default();
     if !is_same(&typed.csrf, expected) {
-        return again(StatusCode::FORBIDDEN, "This form was out of date. Cookies must be allowed. Try again.");
+        return again(
+            StatusCode::FORBIDDEN,
+            "This form was out of date. Cookies must be allowed. Try again.",
+        );
     }
     let token = typed.token.trim();
     if token.is_empty() {
@@ -150,7 +153,9 @@ pub async fn sign_out(
 ) -> Result<Response, PageProblem> {
     if visitor.holder.is_some() {
         if !is_same(&form.csrf, &visitor.csrf) {
-            return Err(PageProblem::forbidden("This form is out of date. Go back, and load the page again."));
+            return Err(PageProblem::forbidden(
+                "This form is out of date. Go back, and load the page again.",
+            ));
         }
         visitor.sign_out(&server);
     }

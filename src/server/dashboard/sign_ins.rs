@@ -51,7 +51,9 @@ impl SignIns {
         let mut all = self.all();
         all.retain(|_, known| now.duration_since(known.began) < LIFETIME);
         while all.len() >= MOST {
-            let Some(oldest) = all.iter().min_by_key(|(_, known)| known.began).map(|(id, _)| *id) else { break };
+            let Some(oldest) = all.iter().min_by_key(|(_, known)| known.began).map(|(id, _)| *id) else {
+                break;
+            };
             all.remove(&oldest);
         }
         let new = SignIn { token: hash(token), csrf, began: now, results: VecDeque::new() };

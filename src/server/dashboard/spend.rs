@@ -165,7 +165,8 @@ impl Chart {
         models.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
         let total = models.iter().fold(0_u64, |sum, (_, nanos)| sum.saturating_add(*nanos));
         if models.len() > MODELS {
-            let others = models.split_off(MODELS - 1).iter().fold(0_u64, |sum, (_, n)| sum.saturating_add(*n));
+            let others =
+                models.split_off(MODELS - 1).iter().fold(0_u64, |sum, (_, n)| sum.saturating_add(*n));
             models.push((OTHERS, others));
         }
         let of_models = |day: &NaiveDate| {
@@ -266,7 +267,8 @@ mod tests {
         let today = NaiveDate::from_ymd_opt(2026, 11, 30).unwrap();
         let dollar = 1_000_000_000;
         let models = |n: u64| (0..n).map(|at| (format!("model-{at}"), (n - at) * dollar)).collect();
-        let days = [(today, models(7)), (today - Days::new(6), models(1)), (today - Days::new(40), models(2))];
+        let days =
+            [(today, models(7)), (today - Days::new(6), models(1)), (today - Days::new(40), models(2))];
         Spend { today, days: days.into() }
     }
 

@@ -140,7 +140,13 @@ pub fn shortened(text: &str, most: usize) -> String {
 pub fn rounded(n: u64) -> String {
     let of = |one: f64, letter: &str| {
         let value = n as f64 / one;
-        let decimals = if value >= 100.0 { 0 } else if value >= 10.0 { 1 } else { 2 };
+        let decimals = if value >= 100.0 {
+            0
+        } else if value >= 10.0 {
+            1
+        } else {
+            2
+        };
         format!("{value:.decimals$}{letter}")
     };
     match n {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{Request, State};
+use axum::extract::{OriginalUri, Request, State};
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
@@ -87,7 +87,9 @@ impl Visitor {
             return Err(PageProblem::forbidden("A viewer may only read. Sign in with an operator's token."));
         }
         if !is_same(csrf, &self.csrf) {
-            return Err(PageProblem::forbidden("This form is out of date. Go back, load the page again, and repeat."));
+            return Err(PageProblem::forbidden(
+                "This form is out of date. Go back, load the page again, and repeat.",
+            ));
         }
         Ok(holder.name.clone())
     }
@@ -142,23 +144,28 @@ pub async fn identify(State(server): State<Arc<Server>>, mut request: Request, n
 pub async fn readers_only(
     State(server): State<Arc<Server>>,
     Extension(visitor): Extension<Visitor>,
+    OriginalUri(uri): OriginalUri,
     request: Request,
     next: Next,
 ) -> Response {
     if visitor.holder.is_some() || reads_freely(&server, request.headers()) {
         return next.run(request).await;
     }
-    to_sign_in(request.headers(), request.uri(), request.method().is_safe())
+    to_sign_in(request.headers(), &uri, request.method().is_safe())
 }
 
 /// Sends those who are not signed in to the sign-in, and refuses those who may not decide.
-pub async fn deciders_only(Extension(visitor): Extension<Visitor>, request: Request, next: Next) -> Response {
+pub async fn deciders_only(
+    Extension(visitor): Extension<Visitor>,
+    OriginalUri(uri): OriginalUri,
+    request: Request,
+    next: Next,
+) -> Response {
     match visitor.holder.as_ref().map(|holder| holder.role) {
-        None => to_sign_in(request.headers(), request.uri(), request.method().is_safe()),
+        None => to_sign_in(request.headers(), &uri, request.method().is_safe()),
         Some(Role::Operator) => next.run(request).await,
-        Some(_) => {
-            PageProblem::forbidden("A viewer may only read. Sign in with an operator's token.").into_response()
-        }
+        Some(_) => PageProblem::forbidden("A viewer may only read. Sign in with an operator's token.")
+            .into_response(),
     }
 }
 
@@ -187,10 +194,9 @@ pub fn sign_in_to(back: &str) -> String {
 
 /// An address of the dashboard that a request named; its start, if it is not one.
 pub fn local(back: &str) -> &str {
-    let is_local = back
-        .strip_prefix(HOME)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
-        && back.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    let is_local =
+        back.strip_prefix(HOME).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
+            && back.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     if is_local { back } else { HOME }
 }
 

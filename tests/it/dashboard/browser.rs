@@ -140,12 +140,6 @@ impl Browser {
         found.ok().and_then(|element| self.runtime.block_on(element.text()).ok()).unwrap_or_default()
     }
 
-    /// The visible texts of all elements.
-    pub fn texts(&self, css: &str) -> Vec<String> {
-        let found = self.runtime.block_on(self.client().find_all(Locator::Css(css))).unwrap();
-        found.iter().map(|element| self.runtime.block_on(element.text()).unwrap_or_default()).collect()
-    }
-
     /// How many elements there are.
     pub fn count(&self, css: &str) -> usize {
         self.runtime.block_on(self.client().find_all(Locator::Css(css))).unwrap().len()

@@ -49,7 +49,7 @@ fn live_a_budget_is_extended_and_reset() {
         browser.fill("#amount", "5000");
         browser.fill("#reason", "nearly done");
         browser.click("#decide");
-        browser.wait_text("dialog[open] #problem", "can be extended by at most 1,000");
+        browser.wait_text("dialog[open] #problem", "can be extended by at most 1000");
         assert_eq!(browser.eval("return document.getElementById('amount').value"), json!("5000"));
         browser.fill("#amount", "many");
         browser.click("#decide");
@@ -115,20 +115,20 @@ fn live_alerts_are_filtered_and_acknowledged() {
         let serve = Serve::start(home, &["--refresh", "0"]);
         let browser = Browser::open(home, &serve);
         browser.sign_in(&serve.token());
-        browser.wait_text("#new-alerts", "2 unacknowledged");
+        browser.wait_text("#new-alerts", "4 unacknowledged");
         browser.click(".alert-list tbody tr:first-child button");
         browser.wait_text("#result", "The alert is acknowledged.");
-        browser.wait_text("#new-alerts", "1 unacknowledged");
-        assert_eq!(browser.count(".alert-list tbody tr"), 1);
+        browser.wait_text("#new-alerts", "3 unacknowledged");
+        assert_eq!(browser.count(".alert-list tbody tr"), 3);
         browser.click("#alerts-all");
-        browser.wait_true("return document.querySelectorAll('.alert-list tbody tr').length === 2");
+        browser.wait_true("return document.querySelectorAll('.alert-list tbody tr').length === 4");
         assert_eq!(browser.path(), "/cost-dashboard?alerts=all");
         assert_eq!(browser.count(".alert-list tbody tr.done"), 1);
         browser.wait_text(".alert-list tr.done", "by operator");
         browser.click("#acknowledge-all");
-        browser.wait_text("#result", "1 alert acknowledged.");
+        browser.wait_text("#result", "3 alerts acknowledged.");
         browser.wait_text("#new-alerts", "0 unacknowledged");
-        assert_eq!(browser.count(".alert-list tbody tr.done"), 2, "the filter stays");
+        assert_eq!(browser.count(".alert-list tbody tr.done"), 4, "the filter stays");
         browser.click("#alerts-new");
         browser.wait_text("#alert-panel", "Nothing to acknowledge.");
         // Folded up, it still says how many there are, and stays so when the page is read again.

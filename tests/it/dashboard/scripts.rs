@@ -32,7 +32,7 @@ fn live_everything_works_without_scripts() {
     browser.wait_text("#result", "Budget session is extended");
     browser.wait_text(".budgets", "1,450 / 1,600 tokens (90.62%)");
     browser.click("#acknowledge-all");
-    browser.wait_text("#result", "2 alerts acknowledged.");
+    browser.wait_text("#result", "4 alerts acknowledged.");
     browser.click(".circuits [id^=acknowledge]");
     browser.fill("#reason", "fixed");
     browser.click("#decide");
@@ -59,7 +59,9 @@ fn live_pages_fit_and_everyone_can_use_them() {
     browser.eval("document.querySelector('.tip').focus()");
     browser.wait_text(".meter:focus-within .tooltip", "Cache reads");
     browser.press("\u{e00c}");
-    browser.wait_true("return getComputedStyle(document.querySelector('.meter:focus-within .tooltip')).display === 'none'");
+    browser.wait_true(
+        "return getComputedStyle(document.querySelector('.meter:focus-within .tooltip')).display === 'none'",
+    );
     browser.click(".budgets [id^=extend]");
     browser.wait_text("dialog[open] h1", "Extend the budget");
     look(&browser, "dialog");

@@ -37,8 +37,10 @@
     if (target === dialog) {
       if (!dialog.open) dialog.showModal();
       dialog.querySelector("[aria-invalid], [autofocus]")?.focus();
-    } else if (target?.id === "content" && dialog.open) {
-      dialog.close();
+    } else if (target?.id === "content") {
+      if (dialog.open) dialog.close();
+      // The button that was pressed may be gone: reading goes on at the result.
+      if (document.activeElement === document.body) target.focus({ preventScroll: true });
     }
   });
 

@@ -1,4 +1,4 @@
-//! Tokens by class of budgets in tokens.
+//! Budgets that limit nothing, and only count: what sessions used, and tokens by class.
 
 use std::collections::HashMap;
 
@@ -31,11 +31,24 @@ const EACH: [TokenClasses; 4] = [
     TokenClasses { cache_read: true, ..NONE },
 ];
 
+/// Count what [`SessionUse`](super::snapshot::SessionUse) says, in the order of its fields.
+pub fn of_sessions() -> [Budget; 5] {
+    let of = |unit, count| Budget { unit, count, matches: "*".to_owned(), ..Budget::placeholder() };
+    let all = TokenClasses { cache_read: true, ..TokenClasses::FRESH };
+    [
+        of(Unit::Tokens, TokenClasses::FRESH),
+        of(Unit::Tokens, all),
+        of(Unit::Requests, TokenClasses::FRESH),
+        of(Unit::ToolCalls, TokenClasses::FRESH),
+        of(Unit::Usd, TokenClasses::FRESH),
+    ]
+}
+
 /// Reads the classes of the active budgets in tokens, by the ids of the budgets.
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn read(
+pub fn classes(
     store: &mut dyn Store,
     budgets: &[BudgetEntry],
     now: Timestamp,
