@@ -2,15 +2,13 @@
 
 use serde::Serialize;
 
-use super::messages::amounts::{number, quantity};
+use super::backfill;
 use super::status::BudgetStatus;
 use super::store_access::{self, StoreAccess};
-use super::{backfill, messages};
 use crate::agents;
 use crate::agents::event::call_id;
 use crate::domain::budget::Unit;
 use crate::domain::event::{DenialReason, EventData};
-use crate::domain::throttle::SlotDenied;
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
 use crate::store::SessionRow;
@@ -125,31 +123,4 @@ fn explanation(
         iteration,
         max_iterations: ctx.config.breaker.limits.get("iterations"),
     })
-}
-
-/// Why a call was denied, with the numbers at that time.
-pub fn reason_line(reason: &DenialReason) -> String {
-    match reason {
-        DenialReason::Budget { budget, used, limit, unit, status, .. } => {
-            format!(
-                "budget {budget} was {status}: {} / {}",
-                number(used.units(*unit), *unit),
-                quantity(limit.units(*unit), *unit)
-            )
-        }
-        DenialReason::Circuit(trip) => {
-            format!("the circuit breaker was open: {}", messages::trip_summary(trip))
-        }
-        DenialReason::Throttle(SlotDenied::Concurrency { live, max, throttled }) => {
-            let low = if *throttled { " because tokens were running low" } else { "" };
-            format!("as many subagents were running as may at once ({live} of {max}{low})")
-        }
-        DenialReason::Throttle(SlotDenied::Depth { depth, max }) => {
-            format!("the subagent would have been nested {depth} deep (the maximum is {max})")
-        }
-        DenialReason::Throttle(SlotDenied::Total { max }) => {
-            format!("the session had started as many subagents as it may ({max})")
-        }
-        DenialReason::Protection { protected } => format!("only a person may do this: {protected}"),
-    }
 }

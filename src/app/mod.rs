@@ -15,6 +15,7 @@ pub mod import;
 pub mod installation;
 pub mod last_known;
 pub mod messages;
+pub mod meters;
 mod new_operation;
 mod offline;
 pub mod open_store;

@@ -8,13 +8,14 @@ use std::collections::HashMap;
 
 use wildmatch::WildMatch;
 
+use super::meters::{self, ClassTokens};
 use super::open_store::StoreLocation;
 use super::plan::{self, UnknownBudget};
 use super::process_tree;
 use super::store_status::StoreStatus;
 use crate::config::{self, Config, Stamp};
 use crate::domain::alert::AlertRecord;
-use crate::domain::budget::{Budget, BudgetState, Scope, TokenClasses, Unit};
+use crate::domain::budget::{Budget, BudgetState, Scope, Unit};
 use crate::domain::event::Event;
 use crate::domain::message::MessageKey;
 use crate::domain::operation::Operation;
@@ -39,6 +40,8 @@ pub struct Snapshot {
     pub sessions: Vec<SessionSummary>,
     /// The budgets of live sessions and of everything charged in the current windows, then those of ended sessions.
     pub budgets: Vec<BudgetEntry>,
+    /// Tokens by class of active budgets in tokens, by the ids of the budgets.
+    pub classes: HashMap<String, ClassTokens>,
     /// Budgets in percent about which nothing is known.
     pub unknown_budgets: Vec<UnknownBudget>,
     /// The breakers, the most recently seen session first.
@@ -51,6 +54,8 @@ pub struct Snapshot {
     pub events: Vec<Event>,
     /// The configuration that the budgets are of.
     pub config: Config,
+    /// Where each session is in `sessions`, by its id.
+    positions: HashMap<String, usize>,
 }
 
 /// A session in a snapshot.
@@ -126,7 +131,7 @@ impl Snapshot {
 
     /// The session with this id.
     pub fn session(&self, id: &str) -> Option<&SessionSummary> {
-        self.sessions.iter().find(|session| session.row.session.id == id)
+        self.sessions.get(*self.positions.get(id)?)
     }
 }
 
@@ -213,12 +218,14 @@ impl SnapshotReader {
             store: None,
             sessions: Vec::new(),
             budgets: Vec::new(),
+            classes: HashMap::new(),
             unknown_budgets: plan::unknown_budgets(&self.config, &env.user(), env),
             circuits: Vec::new(),
             alerts: Vec::new(),
             operations: Vec::new(),
             events: Vec::new(),
             config: self.config.clone(),
+            positions: HashMap::new(),
         }
     }
 
@@ -229,10 +236,13 @@ impl SnapshotReader {
         snapshot.operations.reverse();
         let rows = store.sessions()?;
         let (sessions, of_sessions) = self.read_sessions(env, store, rows, &snapshot.operations)?;
+        let ids = sessions.iter().map(|session| session.row.session.id.clone());
+        snapshot.positions = ids.enumerate().map(|(at, id)| (id, at)).collect();
         snapshot.sessions = sessions;
         let others = self.other_budgets(env, store)?;
         let others = states(store, &others, env.now)?;
         snapshot.budgets = entries(&snapshot.sessions, others, of_sessions);
+        snapshot.classes = meters::classes(store, &snapshot.budgets, env.now)?;
         let is_live: HashMap<&str, bool> = snapshot
             .sessions
             .iter()
@@ -302,7 +312,7 @@ impl SnapshotReader {
         let of_sessions = self.config.budgets.iter().filter(|budget| budget.scope == Scope::Session);
         let budgets: Vec<(WildMatch, &Budget)> =
             of_sessions.map(|budget| (WildMatch::new(&budget.matches), budget)).collect();
-        let meters = meters();
+        let meters = meters::of_sessions();
         let mut keys = Vec::new();
         for row in rows {
             let id = &row.session.id;
@@ -353,21 +363,8 @@ fn is_missing(env: &Env, config: &Config) -> bool {
         && env.state_dir().is_some_and(|dir| !dir.join(sqlite::FILE).exists())
 }
 
-/// Budgets that limit nothing, and count what [`SessionUse`] says, in the order of its fields.
-fn meters() -> [Budget; 5] {
-    let of = |unit, count| Budget { unit, count, matches: "*".to_owned(), ..Budget::placeholder() };
-    let all = TokenClasses { cache_read: true, ..TokenClasses::FRESH };
-    [
-        of(Unit::Tokens, TokenClasses::FRESH),
-        of(Unit::Tokens, all),
-        of(Unit::Requests, TokenClasses::FRESH),
-        of(Unit::ToolCalls, TokenClasses::FRESH),
-        of(Unit::Usd, TokenClasses::FRESH),
-    ]
-}
-
 /// The states of these budgets, in short steps.
-fn states(
+pub(super) fn states(
     store: &mut dyn Store,
     keys: &[BudgetKey],
     now: Timestamp,

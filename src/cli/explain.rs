@@ -4,8 +4,9 @@ use anstyle::{AnsiColor, Style};
 
 use super::render;
 use super::{Io, UsageError, select};
-use crate::app::explain::{self, Explanation, reason_line};
+use crate::app::explain::{self, Explanation};
 use crate::app::messages::amounts::{number, quantity};
+use crate::app::messages::replies;
 use crate::platform::Env;
 
 /// Explain why a tool call was denied or let through, with the numbers at that moment.
@@ -60,7 +61,7 @@ fn show(explanation: &Explanation, io: &mut Io) -> anyhow::Result<()> {
     io.line(&format!("  {dim}{at}, {agent} of session {session}{dim:#}"))?;
     let why = match &explanation.reason {
         None => "nothing blocked it".to_owned(),
-        Some(reason) => reason_line(reason),
+        Some(reason) => replies::denial_reason(reason),
     };
     io.line(&format!("  {why}"))?;
     if let Some(iteration) = explanation.iteration {

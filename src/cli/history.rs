@@ -4,10 +4,9 @@ use anstyle::Style;
 
 use super::render::{self, table};
 use super::{Io, circuit, select, values};
-use crate::app::explain::reason_line;
 use crate::app::history::{Counted, Entry, counted};
 use crate::app::messages::amounts::{number, quantity};
-use crate::app::messages::replies::describe_operation;
+use crate::app::messages::replies::{denial_reason, describe_operation};
 use crate::domain::alert::BudgetAlert;
 use crate::domain::budget::{Budget, Mode, Scope, Unit};
 use crate::domain::event::{Event, EventData};
@@ -87,7 +86,7 @@ fn event_text(event: &Event) -> String {
 pub(super) fn agent_event_text(event: &Event) -> String {
     let line = circuit::event_line(&event.data);
     let what = match &event.data {
-        EventData::CallDenied(denial) => format!("{line}: {}", reason_line(&denial.reason)),
+        EventData::CallDenied(denial) => format!("{line}: {}", denial_reason(&denial.reason)),
         EventData::ConcurrencyThrottled(_) | EventData::ConcurrencyRestored(_) => line,
         _ => format!("circuit breaker {line}"),
     };

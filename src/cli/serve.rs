@@ -45,6 +45,9 @@ pub struct ServeArgs {
     /// A name under which the server is reached, besides those of this machine. Can be repeated.
     #[arg(long, value_name = "NAME")]
     host: Vec<String>,
+    /// How often an open dashboard reads its numbers again, in seconds. 0: never.
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u32).range(..=86_400))]
+    refresh: u32,
     /// How the log is written, on standard error.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -86,6 +89,7 @@ fn options(args: &ServeArgs, env: &Env) -> anyhow::Result<Options> {
         tls: tls.map(|(certificate, key)| Tls { certificate, key }),
         behind_proxy: args.behind_proxy,
         hosts: args.host.clone(),
+        refresh: args.refresh,
         log_format: args.log_format,
         import_every: (args.import_every > 0).then(|| Duration::from_secs(args.import_every.into())),
     })

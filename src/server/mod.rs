@@ -4,11 +4,12 @@
 //! [`watcher`] reads snapshots of the store in its own thread; requests are answered from the latest one. [`decisions`]
 //! carries out what operators decide. [`details`] reads what only the store knows of one session, [`reports`] makes reports
 //! from the ledger, which [`importer`] keeps current. [`access`] checks each request before anything else: where it comes from, and
-//! with [`tokens`], what it may do. [`api`] is the REST API.
+//! with [`tokens`], what it may do. [`api`] is the REST API, [`dashboard`] the pages for people.
 
 mod access;
 pub mod api;
 mod cache;
+mod dashboard;
 mod decisions;
 mod details;
 mod etag;
@@ -36,6 +37,7 @@ use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use tower_http::limit::RequestBodyLimitLayer;
 
+use self::dashboard::Dashboard;
 use self::details::DetailReader;
 use self::idempotency::Answers;
 use self::limits::Limits;
@@ -65,6 +67,7 @@ pub struct Server {
     reports: Reports,
     limits: Limits,
     answers: Answers,
+    dashboard: Dashboard,
 }
 
 impl Server {
@@ -102,6 +105,7 @@ pub fn serve(
         reports: Reports::new(env),
         limits: Limits::default(),
         answers: Answers::default(),
+        dashboard: Dashboard::default(),
     });
     let done = runtime.block_on(run(server, |address| {
         ready(address, is_new)?;
@@ -179,6 +183,7 @@ async fn wait_for_signal() -> std::io::Result<()> {
 fn router(server: Arc<Server>) -> Router {
     Router::new()
         .nest("/api", api::router(&server))
+        .merge(dashboard::router(&server))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(Arc::clone(&server), access::check_origin))

@@ -19,6 +19,8 @@ pub struct Options {
     pub behind_proxy: bool,
     /// Names under which the server may be addressed, besides those of loopback.
     pub hosts: Vec<String>,
+    /// Seconds after which an open dashboard reads its numbers again; 0: never.
+    pub refresh: u32,
     /// How the log is written.
     pub log_format: LogFormat,
     /// How often what is new in the transcripts is imported into the ledger; `None`: never.

@@ -110,12 +110,16 @@ impl Tokens {
 
     /// Who holds this token; `None`: nobody. Every token of the file is compared, in constant time.
     pub fn holder(&self, token: &str) -> Option<Holder> {
-        let hashed = hash(token);
+        self.holder_of_hash(&hash(token))
+    }
+
+    /// The same for the hash of a token.
+    pub fn holder_of_hash(&self, hashed: &SecretHash) -> Option<Holder> {
         let mut file = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         file.renew(&self.path);
         let mut found = None;
         for (known, holder) in &file.holders {
-            if bool::from(known.ct_eq(&hashed)) {
+            if bool::from(known.ct_eq(hashed)) {
                 found = Some(holder.clone());
             }
         }

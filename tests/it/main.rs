@@ -13,6 +13,7 @@ mod clock;
 mod config_command;
 mod contract;
 mod crashes;
+mod dashboard;
 mod demo;
 mod docs;
 mod doctor;

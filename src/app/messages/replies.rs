@@ -1,13 +1,42 @@
 //! Answers to a person who asks for numbers or changes a budget.
 
-use super::amounts::{dollars, grouped, number};
+use super::amounts::{dollars, grouped, number, quantity};
 use super::forecasts::{limit_ahead, window_end};
-use super::share;
+use super::{share, trip_summary};
 use crate::domain::budget::{BudgetState, Scope, Status, Unit};
+use crate::domain::event::DenialReason;
 use crate::domain::money::NANOS_PER_USD;
 use crate::domain::operation::OperationKind;
 use crate::domain::prompt_command::USAGE;
+use crate::domain::throttle::SlotDenied;
 use crate::store::SessionTotal;
+
+/// Why a call was denied, with the numbers at that time.
+pub fn denial_reason(reason: &DenialReason) -> String {
+    match reason {
+        DenialReason::Budget { budget, used, limit, unit, status, .. } => {
+            format!(
+                "budget {budget} was {status}: {} / {}",
+                number(used.units(*unit), *unit),
+                quantity(limit.units(*unit), *unit)
+            )
+        }
+        DenialReason::Circuit(trip) => {
+            format!("the circuit breaker was open: {}", trip_summary(trip))
+        }
+        DenialReason::Throttle(SlotDenied::Concurrency { live, max, throttled }) => {
+            let low = if *throttled { " because tokens were running low" } else { "" };
+            format!("as many subagents were running as may at once ({live} of {max}{low})")
+        }
+        DenialReason::Throttle(SlotDenied::Depth { depth, max }) => {
+            format!("the subagent would have been nested {depth} deep (the maximum is {max})")
+        }
+        DenialReason::Throttle(SlotDenied::Total { max }) => {
+            format!("the session had started as many subagents as it may ({max})")
+        }
+        DenialReason::Protection { protected } => format!("only a person may do this: {protected}"),
+    }
+}
 
 /// What was done to a budget, as part of a sentence. `unit`: the budget's.
 pub fn describe_operation(decision: &OperationKind, unit: Unit) -> String {

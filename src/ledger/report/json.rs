@@ -22,21 +22,22 @@ pub struct ReportJson {
 pub struct RowJson {
     /// A date, a month (`2026-11`), or a name; `null`: the records have no such property.
     #[schema(example = "2026-11-30")]
-    key: Option<String>,
+    pub key: Option<String>,
     /// The sums by model, the dearest first.
-    models: Vec<ModelJson>,
+    pub models: Vec<ModelJson>,
     /// The sum of the row.
-    totals: TotalsJson,
+    pub totals: TotalsJson,
 }
 
 /// What a row counts for one model.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-struct ModelJson {
+pub struct ModelJson {
     /// The model's full name.
     #[schema(example = "claude-opus-4-5-20251101")]
-    model: String,
+    pub model: String,
+    /// The sum.
     #[serde(flatten)]
-    totals: TotalsJson,
+    pub totals: TotalsJson,
 }
 
 /// Sums.
@@ -55,7 +56,7 @@ pub struct TotalsJson {
     /// Model responses, and recorded calls.
     requests: u64,
     /// Dollars.
-    usd: f64,
+    pub usd: f64,
     /// Whether the tokens or the price contain an estimate.
     estimated: bool,
 }

@@ -17,6 +17,8 @@ mod page;
 mod requests;
 mod sessions;
 
+pub use self::requests::checked_reason;
+
 use std::sync::Arc;
 
 use axum::middleware::from_fn_with_state;

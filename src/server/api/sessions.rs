@@ -18,7 +18,7 @@ use super::budgets::BudgetJson;
 use super::circuits::CircuitJson;
 use super::names::DeniedBy;
 use super::page::{Listed, Page};
-use crate::app::explain::reason_line;
+use crate::app::messages::replies::denial_reason;
 use crate::app::snapshot::{SessionSummary, Snapshot};
 use crate::domain::budget::Scope;
 use crate::domain::event::{Denial, DenialReason, Event, EventData};
@@ -227,7 +227,7 @@ impl DeniedCall {
             tool: denial.tool.clone(),
             stopped: denial.stopped,
             by: by.name(),
-            reason: reason_line(&denial.reason),
+            reason: denial_reason(&denial.reason),
         }
     }
 }

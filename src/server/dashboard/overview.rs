@@ -1,0 +1,121 @@
+//! The start page: summary, budgets, circuit breakers, alerts, spend.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Extension;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::super::Server;
+use super::alerts::{self, AlertLine};
+use super::budgets::{self, BudgetRow};
+use super::cards::{Card, cards};
+use super::choice::{ALERTS, Choice, DAYS, Pager, Parameters, ROWS, SortHead};
+use super::circuits::{self, CircuitLine};
+use super::page::{Frame, Query, page};
+use super::spend::{Chart, Spend};
+use super::text::Clock;
+use super::visitor::Visitor;
+use crate::app::snapshot::Snapshot;
+
+/// The page.
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct OverviewPage {
+    frame: Frame,
+    choice: Choice,
+    /// `None`: the store has never answered.
+    numbers: Option<Numbers>,
+}
+
+/// What the page shows of a snapshot.
+struct Numbers {
+    /// Whether anything has been recorded.
+    is_empty: bool,
+    cards: Vec<Card>,
+    heads: Vec<SortHead>,
+    budgets: Vec<BudgetRow>,
+    budget_pager: Pager,
+    /// Budgets of a subscription about which nothing is known, in words.
+    unknown: Vec<String>,
+    circuits: Vec<CircuitLine>,
+    circuit_pager: Pager,
+    alerts: Vec<AlertLine>,
+    alert_pager: Pager,
+    /// Alerts that nobody has acknowledged.
+    new_alerts: usize,
+    /// The newest of all alerts.
+    newest_alert: i64,
+    chart: Result<Chart, String>,
+    /// The ranges of the chart: days, address, whether it is the current one.
+    ranges: Vec<(usize, String, bool)>,
+}
+
+/// Shows it.
+pub async fn show(
+    State(server): State<Arc<Server>>,
+    Extension(visitor): Extension<Visitor>,
+    Query(parameters): Query<Parameters>,
+) -> Response {
+    let view = server.watcher.view().await;
+    let choice = Choice::new(&parameters);
+    let clock = Clock::new(&server.env_now());
+    let here = choice.address();
+    let numbers = match &view.snapshot {
+        Some(snapshot) => {
+            let spend = Spend::read(&server).await;
+            let chart = spend
+                .map(|spend| Chart::new(&spend, choice.days))
+                .map_err(|problem| problem.detail().to_owned());
+            Some(Numbers::new(snapshot, &choice, &clock, chart))
+        }
+        None => None,
+    };
+    let status = if numbers.is_some() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let frame = Frame::new(&server, &visitor, "overview", here)
+        .of_view(&view, &clock)
+        .with_outcome(&server, parameters.said.as_deref());
+    page(status, &OverviewPage { frame, choice, numbers })
+}
+
+impl Numbers {
+    fn new(snapshot: &Snapshot, choice: &Choice, clock: &Clock, chart: Result<Chart, String>) -> Self {
+        let here = choice.address();
+        let (budgets, budget_pager) =
+            Pager::select(budgets::chosen(snapshot, choice), ROWS, choice.page, |page| {
+                choice.with(|new| new.page = page)
+            });
+        let (circuits, circuit_pager) =
+            Pager::select(circuits::chosen(snapshot, choice), ROWS, choice.circuits, |page| {
+                choice.with(|new| new.circuits = page)
+            });
+        let (alerts, alert_pager) =
+            Pager::select(alerts::chosen(snapshot, choice), ALERTS, choice.alert_page, |page| {
+                choice.with(|new| new.alert_page = page)
+            });
+        Self {
+            is_empty: snapshot.sessions.is_empty(),
+            cards: cards(snapshot),
+            heads: SortHead::all(choice),
+            budgets: budgets.into_iter().map(|entry| BudgetRow::new(entry, snapshot, clock, &here)).collect(),
+            budget_pager,
+            unknown: snapshot.unknown_budgets.iter().map(|budget| budget.line()).collect(),
+            circuits: circuits
+                .into_iter()
+                .map(|entry| CircuitLine::new(&entry.row, entry.is_live, snapshot, clock, &here))
+                .collect(),
+            circuit_pager,
+            alerts: alerts.into_iter().map(|record| AlertLine::new(record, snapshot, clock)).collect(),
+            alert_pager,
+            new_alerts: alerts::new_ones(snapshot),
+            newest_alert: snapshot.alerts.iter().map(|record| record.alert.id).max().unwrap_or(0),
+            chart,
+            ranges: DAYS
+                .iter()
+                .map(|days| (*days, choice.with(|new| new.days = *days), *days == choice.days))
+                .collect(),
+        }
+    }
+}
