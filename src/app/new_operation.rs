@@ -1,6 +1,6 @@
 //! Makes the record of a decision about a budget.
 
-use super::operate::OperationRequest;
+use super::operate::{BudgetChange, OperationRequest};
 use super::store_access::{StoreAccess, Unavailable};
 use crate::domain::message::MessageKey;
 use crate::domain::operation::{Operation, OperationKind};
@@ -40,7 +40,12 @@ pub fn repeated(
     if request.idempotency_key.is_empty() {
         return Ok(None);
     }
-    let id = id(request, request.change.name(), Timestamp::default());
+    let name = match request.change {
+        BudgetChange::Extend { .. } => OperationKind::Extend { amount: 0 }.name(),
+        BudgetChange::Reset => OperationKind::Reset { baseline: Timestamp::default() }.name(),
+        BudgetChange::Delete => OperationKind::Delete.name(),
+    };
+    let id = id(request, name, Timestamp::default());
     let made = store.call(|store| store.operations(Some(&request.budget)))?;
     Ok(made.into_iter().find(|operation| operation.id == id))
 }

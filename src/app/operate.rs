@@ -138,17 +138,6 @@ pub enum BudgetChange {
     Delete,
 }
 
-impl BudgetChange {
-    /// The name of its kind of operation.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Extend { .. } => OperationKind::Extend { amount: 0 }.name(),
-            Self::Reset => OperationKind::Reset { baseline: Timestamp::default() }.name(),
-            Self::Delete => OperationKind::Delete.name(),
-        }
-    }
-}
-
 impl OperationRequest {
     /// The command line for this request.
     pub fn command(&self, budget: &Budget) -> String {
@@ -266,6 +255,33 @@ pub fn operate(
     store: &mut StoreAccess,
     request: &OperationRequest,
 ) -> Result<AppliedOperation, Refusal> {
+    let mut done = apply(env, config, store, request)?;
+    done.warnings.extend(expire_caches(env));
+    Ok(done)
+}
+
+/// Carries out decisions, each by itself. The results are in the order of the requests.
+pub fn operate_each(
+    env: &Env,
+    config: &Config,
+    store: &mut StoreAccess,
+    requests: &[OperationRequest],
+) -> Vec<Result<AppliedOperation, Refusal>> {
+    let mut all: Vec<_> = requests.iter().map(|request| apply(env, config, store, request)).collect();
+    // Once for all of them: there may be many sessions.
+    if let Some(last) = all.iter_mut().rev().find_map(|done| done.as_mut().ok()) {
+        last.warnings.extend(expire_caches(env));
+    }
+    all
+}
+
+/// Records a decision. The caches of sessions are out of date then.
+fn apply(
+    env: &Env,
+    config: &Config,
+    store: &mut StoreAccess,
+    request: &OperationRequest,
+) -> Result<AppliedOperation, Refusal> {
     let budget = find_budget(&config.budgets, &request.budget)?.clone();
     if request.reason.trim().is_empty() {
         return Err(Refusal::NoReason);
@@ -276,35 +292,10 @@ pub fn operate(
     }
     ensure_known(env, &budget, &request.value)?;
     let key = BudgetKey { budget: budget.clone(), value: request.value.clone() };
-    let now = env.now;
-    let before = budget_state(store, &key, now)?;
-    if let Some(operation) = new_operation::repeated(store, request)? {
-        return Ok(AppliedOperation { operation, after: before.clone(), before, warnings: Vec::new() });
-    }
-    let decision = match request.change {
-        BudgetChange::Extend { amount, unit } => {
-            let state = before.as_ref().ok_or_else(|| Refusal::Deleted(budget.name.clone()))?;
-            OperationKind::Extend { amount: extension(state, amount, unit)? }
-        }
-        // A deleted one comes back.
-        BudgetChange::Reset if budget.unit == Unit::Percent && before.is_some() => {
-            return Err(Refusal::NotReset(budget.name));
-        }
-        BudgetChange::Reset => OperationKind::Reset { baseline: now },
-        BudgetChange::Delete => OperationKind::Delete,
-    };
-    let window = budget.window_at(now);
-    let at = new_operation::next_time(store, request, now)?;
-    let operation = Operation { at, ..new_operation::new(request, decision, window.start, now) };
-    let around = before.clone().unwrap_or_else(|| BudgetState::new(&budget, &request.value, window));
-    let after = match store.call(|store| store.add_operation(&operation, &around)) {
-        Ok(after) => after,
-        Err(error) if error.is_denied() => {
-            // A user that may not decide can still record, so hooks need no back-off.
-            store.retry_now();
-            return Err(Refusal::Denied(operator::denied_text(config, &request.command(&budget))));
-        }
-        Err(error) => return Err(error.into()),
+    let before = budget_state(store, &key, env.now)?;
+    let (operation, after) = match new_operation::repeated(store, request)? {
+        Some(operation) => (operation, before.clone()),
+        None => record(env, config, store, request, &budget, before.as_ref())?,
     };
     let mut warnings = Vec::new();
     // A store that loses the decision gets it again from this machine's ledger.
@@ -313,13 +304,55 @@ pub fn operate(
     {
         warnings.push(format!("the decision was recorded, but not in this machine's ledger: {error}"));
     }
-    // The caches are out of date: the sessions' next hooks must ask the store.
+    Ok(AppliedOperation { operation, before, after, warnings })
+}
+
+/// Records a new decision in the store, and returns the budget after it.
+fn record(
+    env: &Env,
+    config: &Config,
+    store: &mut StoreAccess,
+    request: &OperationRequest,
+    budget: &Budget,
+    before: Option<&BudgetState>,
+) -> Result<(Operation, Option<BudgetState>), Refusal> {
+    let now = env.now;
+    let decision = match request.change {
+        BudgetChange::Extend { amount, unit } => {
+            let state = before.ok_or_else(|| Refusal::Deleted(budget.name.clone()))?;
+            OperationKind::Extend { amount: extension(state, amount, unit)? }
+        }
+        // A deleted one comes back.
+        BudgetChange::Reset if budget.unit == Unit::Percent && before.is_some() => {
+            return Err(Refusal::NotReset(budget.name.clone()));
+        }
+        BudgetChange::Reset => OperationKind::Reset { baseline: now },
+        BudgetChange::Delete => OperationKind::Delete,
+    };
+    let window = budget.window_at(now);
+    let at = new_operation::next_time(store, request, now)?;
+    let operation = Operation { at, ..new_operation::new(request, decision, window.start, now) };
+    let around = before.cloned().unwrap_or_else(|| BudgetState::new(budget, &request.value, window));
+    match store.call(|store| store.add_operation(&operation, &around)) {
+        Ok(after) => Ok((operation, after)),
+        Err(error) if error.is_denied() => {
+            // A user that may not decide can still record, so hooks need no back-off.
+            store.retry_now();
+            Err(Refusal::Denied(operator::denied_text(config, &request.command(budget))))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Makes the sessions' next hooks ask the store. Returns what failed.
+fn expire_caches(env: &Env) -> Vec<String> {
+    let mut warnings = Vec::new();
     for file in CacheFile::all(&env.cache_dir()) {
         let mut cache = file.lock();
         cache.written = Timestamp::default();
         warnings.extend(cache.save().1.err().map(|error| format!("session cache: {error}")));
     }
-    Ok(AppliedOperation { operation, before, after, warnings })
+    warnings
 }
 
 /// The state of one budget; `None` if it was deleted for this value.

@@ -45,8 +45,8 @@ impl Server {
     ) -> Result<Vec<Result<AppliedOperation, Problem>>, Problem> {
         let done = self
             .decide(move |env, config, store| {
-                let operate = |request| operate::operate(env, config, store, request).map_err(Problem::from);
-                Ok(requests.iter().map(operate).collect::<Vec<_>>())
+                let done = operate::operate_each(env, config, store, &requests);
+                Ok(done.into_iter().map(|done| done.map_err(Problem::from)).collect::<Vec<_>>())
             })
             .await?;
         for warning in done.iter().flatten().flat_map(|done| &done.warnings) {

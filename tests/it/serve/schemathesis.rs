@@ -27,7 +27,17 @@ fn live_schemathesis_finds_nothing() {
             .arg(format!("http://{}/api/openapi.json", serve.address))
             .args(["--url", &format!("http://{}/api", serve.address)])
             .args(["--header", &format!("Authorization: Bearer {}", serve.token())])
-            .args(["--checks", "all", "--mode", "all", "--continue-on-failure", "--rate-limit", "auto"])
+            .args([
+                "--checks",
+                "all",
+                "--mode",
+                "all",
+                "--continue-on-failure",
+                "--rate-limit",
+                "auto",
+                "--request-timeout",
+                "60",
+            ])
             .args(["--seed", &fuzz::seed().to_string()])
             .args(["--max-time", &fuzz::amount(30, 300).to_string()])
             .env("PYTHONDONTWRITEBYTECODE", "1")
