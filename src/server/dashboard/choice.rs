@@ -5,11 +5,11 @@ use serde::Deserialize;
 
 use super::visitor::HOME;
 
-/// Rows on a page of a table.
+/// Rows on a page of budgets and of sessions.
 pub const ROWS: usize = 50;
 
-/// Alerts on a page of the panel.
-pub const ALERTS: usize = 20;
+/// Rows on a page of circuit breakers and of alerts, which are read from the top.
+pub const FEW_ROWS: usize = 20;
 
 /// What budgets are sorted by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

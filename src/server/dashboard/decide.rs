@@ -7,7 +7,7 @@ use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::super::Server;
@@ -328,14 +328,9 @@ pub async fn circuit(
     let snapshot = server.watcher.snapshot().await?;
     let entry = breaker(&snapshot, &id)?;
     match try_circuit(&server, entry, &typed, actor, decision).await {
-        Ok(said) => Ok(said_back(&server, &visitor, &typed, said)),
+        Ok(said) => Ok(visitor.back_with(&server, local(&typed.back), said).into_response()),
         Err(wrong) => Ok(show(circuit_page(&server, &visitor, entry, decision, typed), Some(wrong))),
     }
-}
-
-fn said_back(server: &Server, visitor: &Visitor, typed: &Typed, said: String) -> Response {
-    let redirect: Redirect = visitor.back_with(server, local(&typed.back), said);
-    redirect.into_response()
 }
 
 async fn try_circuit(

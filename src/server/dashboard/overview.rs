@@ -12,7 +12,7 @@ use super::super::Server;
 use super::alerts::{self, AlertLine};
 use super::budgets::{self, BudgetRow};
 use super::cards::{Card, cards};
-use super::choice::{ALERTS, Choice, DAYS, Pager, Parameters, ROWS, SortHead};
+use super::choice::{Choice, DAYS, FEW_ROWS, Pager, Parameters, ROWS, SortHead};
 use super::circuits::{self, CircuitLine};
 use super::page::{Frame, Query, page};
 use super::spend::{Chart, Spend};
@@ -88,11 +88,11 @@ impl Numbers {
                 choice.with(|new| new.page = page)
             });
         let (circuits, circuit_pager) =
-            Pager::select(circuits::chosen(snapshot, choice), ROWS, choice.circuits, |page| {
+            Pager::select(circuits::chosen(snapshot, choice), FEW_ROWS, choice.circuits, |page| {
                 choice.with(|new| new.circuits = page)
             });
         let (alerts, alert_pager) =
-            Pager::select(alerts::chosen(snapshot, choice), ALERTS, choice.alert_page, |page| {
+            Pager::select(alerts::chosen(snapshot, choice), FEW_ROWS, choice.alert_page, |page| {
                 choice.with(|new| new.alert_page = page)
             });
         Self {

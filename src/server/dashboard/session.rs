@@ -133,14 +133,14 @@ fn budgets<'s>(session: &'s SessionSummary, snapshot: &'s Snapshot) -> impl Iter
 fn facts(session: &SessionSummary) -> Vec<(&'static str, String)> {
     let row = &session.row.session;
     let facts = [
-        ("Project", &row.project),
+        ("Project", row.project.as_str()),
         ("User", &row.user),
         ("Team", &row.team),
         ("Task", &row.task_type),
-        ("Started by session", row.parent.as_ref().unwrap_or(&row.team)),
+        ("Started by session", row.parent.as_deref().unwrap_or_default()),
     ];
-    let known = facts.into_iter().take(if row.parent.is_some() { 5 } else { 4 });
-    known.filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name, value.clone())).collect()
+    let known = facts.into_iter().filter(|(_, value)| !value.is_empty());
+    known.map(|(name, value)| (name, value.to_owned())).collect()
 }
 
 fn numbers(session: &SessionSummary, detail: Option<&Details>) -> Vec<(&'static str, String)> {

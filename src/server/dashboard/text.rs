@@ -161,7 +161,7 @@ pub fn rounded(n: u64) -> String {
 pub fn rounded_dollars(nanos: u64) -> String {
     match nanos {
         0 => "$0".to_owned(),
-        ..100_000_000_000 => dollars(nanos),
+        1..100_000_000_000 => dollars(nanos),
         _ => format!("${}", grouped(nanos.saturating_add(500_000_000) / 1_000_000_000)),
     }
 }

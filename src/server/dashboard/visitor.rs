@@ -41,7 +41,9 @@ impl Visitor {
         let found = cookie(headers, &session_cookie(&server.options)).and_then(|secret| {
             let id = hash(secret);
             let (token, csrf) = server.dashboard.sign_ins.find(&id)?;
-            let Some(holder) = server.tokens.holder_of_hash(&token) else {
+            // The file may have changed since.
+            let holder = server.tokens.holder_of_hash(&token).filter(|holder| holder.role.may_read());
+            let Some(holder) = holder else {
                 server.dashboard.sign_ins.end(&id);
                 return None;
             };

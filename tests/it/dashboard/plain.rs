@@ -170,6 +170,9 @@ fn a_viewer_reads_and_a_token_for_telemetry_does_not_sign_in() {
     // A token that is withdrawn ends its sign-ins.
     std::fs::write(home.path("tokens"), format!("{}\n", serve.token())).unwrap();
     assert_eq!(operator.get(HOME).status, 303);
+    // So does one that may no longer read.
+    std::fs::write(home.path("tokens"), format!("{}\ningest {viewer}\n", serve.token())).unwrap();
+    assert_eq!(reader.get(HOME).status, 303);
 }
 
 #[test]

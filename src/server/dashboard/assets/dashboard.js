@@ -44,13 +44,20 @@
     }
   });
 
-  // The server itself does not answer: what is shown stays.
-  document.addEventListener("htmx:error", () => {
+  // The server does not answer, or not with a page: what is shown stays.
+  function keepNumbers() {
     const banner = offline();
     if (!banner || !banner.hidden) return;
     const at = document.getElementById("read-at")?.textContent;
     banner.textContent = "The server does not answer." + (at ? ` These are the numbers of ${at}.` : "");
     banner.hidden = false;
+  }
+  document.addEventListener("htmx:error", keepNumbers);
+  document.addEventListener("htmx:before:response", (event) => {
+    const { headers } = event.detail.ctx.response;
+    if (headers.has("hx-redirect") || headers.get("content-type")?.startsWith("text/html")) return;
+    event.preventDefault();
+    keepNumbers();
   });
 
   dialog.addEventListener("click", (event) => {
