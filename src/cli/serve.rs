@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{Io, UsageError, person_only};
 use crate::platform::Env;
-use crate::server::{LogFormat, Options, Tls, serve};
+use crate::server::{LogFormat, Options, Tls, check_prefix, serve};
 
 /// Serve the dashboard, the REST API and Prometheus metrics, from the store that the hooks use.
 #[derive(Debug, clap::Args)]
@@ -43,6 +43,9 @@ pub struct ServeArgs {
     /// A name under which the server is reached, besides those of this machine. Can be repeated.
     #[arg(long, value_name = "NAME")]
     host: Vec<String>,
+    /// What the names of all metrics at `/metrics` begin with.
+    #[arg(long, value_name = "PREFIX", default_value = "asdlc_", value_parser = check_prefix)]
+    metrics_prefix: String,
     /// How the log is written, on standard error.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -81,6 +84,7 @@ fn options(args: &ServeArgs, env: &Env) -> anyhow::Result<Options> {
         tls: tls.map(|(certificate, key)| Tls { certificate, key }),
         behind_proxy: args.behind_proxy,
         hosts: args.host.clone(),
+        metrics_prefix: args.metrics_prefix.clone(),
         log_format: args.log_format,
     })
 }

@@ -3,7 +3,7 @@
 //!
 //! [`watcher`] reads snapshots of the store in its own thread; requests are answered from the latest one. [`decisions`]
 //! carries out what operators decide. [`access`] checks each request before anything else: where it comes from, and
-//! with [`tokens`], what it may do. [`api`] is the REST API.
+//! with [`tokens`], what it may do. [`api`] is the REST API, [`metrics`] is what Prometheus reads.
 
 mod access;
 pub mod api;
@@ -14,6 +14,7 @@ mod headers;
 mod idempotency;
 mod limits;
 mod log;
+mod metrics;
 mod options;
 mod problem;
 mod tokens;
@@ -26,12 +27,14 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use tower_http::limit::RequestBodyLimitLayer;
 
 use self::idempotency::Answers;
 use self::limits::Limits;
+pub use self::metrics::check_prefix;
 pub use self::options::{LogFormat, Options, Tls};
 use self::problem::Problem;
 use self::tokens::Tokens;
@@ -157,6 +160,10 @@ async fn wait_for_signal() -> std::io::Result<()> {
 fn router(server: Arc<Server>) -> Router {
     Router::new()
         .nest("/api", api::router(&server))
+        .route(
+            "/metrics",
+            get(metrics::scrape).layer(from_fn_with_state(Arc::clone(&server), access::check_token)),
+        )
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(Arc::clone(&server), access::check_origin))

@@ -18,6 +18,8 @@ pub struct Options {
     pub behind_proxy: bool,
     /// Names under which the server may be addressed, besides those of loopback.
     pub hosts: Vec<String>,
+    /// What the names of all metrics begin with.
+    pub metrics_prefix: String,
     /// How the log is written.
     pub log_format: LogFormat,
 }
