@@ -59,11 +59,6 @@ impl MetricKind {
         Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
     }
 
-    /// The name of the total of a label: `usage claude-haiku-4-5`.
-    pub fn total_name(self, label: &str) -> String {
-        format!("{} {label}", self.name())
-    }
-
     /// How many numbers its totals have.
     fn size(self) -> usize {
         if self == Self::Usage { CLASSES.len() } else { 1 }
@@ -160,7 +155,7 @@ impl MetricTotal {
         Self { kind, label: label.to_owned(), sums, peaks }
     }
 
-    /// All totals, from their names and texts. Those of a later version are left out.
+    /// All totals, from their names, such as `usage claude-haiku-4-5`, and texts. Those of a later version are left out.
     pub fn parse_all<T: AsRef<[u8]>>(rows: impl IntoIterator<Item = (String, T)>) -> Vec<Self> {
         let total = |(name, text): (String, T)| {
             let (kind, label) = name.split_once(' ')?;

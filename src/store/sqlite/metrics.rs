@@ -1,50 +1,55 @@
-//! Totals for monitoring: a row for each kind and label.
+//! Totals for monitoring: rows among the counters, with a name in place of a family, and no window. Hooks change counters
+//! anyway, so this costs neither another table nor other statements.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::super::Result;
 use super::super::counts::CounterDelta;
 use super::super::metrics::{MAX_LABELS, MetricChanges, MetricKind, MetricTotal, OTHER};
-use super::counters::{amount, sums};
+use super::counters::{INSERT, SELECT, UPDATE, amount, sums};
 
 /// The schema version that introduced them.
 pub const VERSION: usize = 8;
 
 /// Changes totals.
 pub fn add(db: &Connection, changes: &MetricChanges) -> Result<()> {
-    for (kind, label, change) in changes.iter() {
-        let (mut name, mut known) = (kind.total_name(label), stored(db, &kind.total_name(label))?);
-        if known.is_none() && is_full(db, kind)? {
-            name = kind.total_name(OTHER);
-            known = stored(db, &name)?;
+    for (kind, mut label, change) in changes.iter() {
+        let spec = spec(kind);
+        let mut known = stored(db, &spec, label)?;
+        if known.is_none() && is_full(db, &spec)? {
+            label = OTHER;
+            known = stored(db, &spec, label)?;
         }
         let mut total = MetricTotal::parse(kind, label, known.as_deref().unwrap_or_default());
         total.add(change);
-        let sql = match known {
-            Some(_) => "UPDATE metrics SET totals=?2 WHERE name=?1",
-            None => "INSERT INTO metrics VALUES (?1,?2)",
+        match known {
+            Some(_) => db.prepare_cached(UPDATE)?.execute(params![total.to_string(), spec, label, 0, 0])?,
+            None => db.execute(INSERT, params![spec, label, 0, 0, total.to_string()])?,
         };
-        db.prepare_cached(sql)?.execute(params![name, total.to_string()])?;
     }
     Ok(())
 }
 
-fn stored(db: &Connection, name: &str) -> Result<Option<String>> {
-    let mut query = db.prepare_cached("SELECT totals FROM metrics WHERE name=?")?;
-    Ok(query.query_row([name], |r| r.get(0)).optional()?)
+/// What stands in place of the family.
+fn spec(kind: MetricKind) -> String {
+    format!("total {}", kind.name())
+}
+
+fn stored(db: &Connection, spec: &str, label: &str) -> Result<Option<String>> {
+    let mut query = db.prepare_cached(SELECT)?;
+    Ok(query.query_row(params![spec, label, 0], |r| r.get("amount")).optional()?)
 }
 
 /// Whether no further label of this kind gets a total of its own.
-fn is_full(db: &Connection, kind: MetricKind) -> Result<bool> {
-    // `!` follows the space between kind and label.
-    let sql = "SELECT COUNT(*) FROM metrics WHERE name > ?1 || ' ' AND name < ?1 || '!'";
-    let labels: u32 = db.query_row(sql, [kind.name()], |r| r.get(0))?;
+fn is_full(db: &Connection, spec: &str) -> Result<bool> {
+    let labels: u32 = db.query_row("SELECT COUNT(*) FROM counters WHERE spec=?", [spec], |r| r.get(0))?;
     Ok(labels as usize >= MAX_LABELS)
 }
 
 /// All totals.
 pub fn metrics(db: &Connection) -> Result<Vec<MetricTotal>> {
-    let mut query = db.prepare("SELECT name, totals FROM metrics")?;
+    let sql = "SELECT substr(spec, 7) || ' ' || value, amount FROM counters WHERE spec LIKE 'total %'";
+    let mut query = db.prepare(sql)?;
     let rows = query.query_map((), |r| Ok((r.get(0)?, r.get::<_, String>(1)?)))?;
     Ok(MetricTotal::parse_all(rows.collect::<rusqlite::Result<Vec<_>>>()?))
 }
@@ -61,4 +66,35 @@ pub fn fill(db: &Connection) -> Result<()> {
         changes.add_usage(&model, &agent_type, &CounterDelta::from_amount(&amount(row)?));
     }
     add(db, &changes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema;
+    use super::*;
+
+    #[test]
+    fn messages_of_the_version_before_are_counted() {
+        let db = Connection::open_in_memory().expect("a database");
+        schema::migrate(&db, 0, VERSION - 1).expect("migrated");
+        for (n, model, agent_type, tokens) in
+            [(1, "opus", "main", 10), (2, "opus", "Explore", 5), (3, "haiku", "main", 7)]
+        {
+            let sql = "INSERT INTO messages (key, model, agent_type, input, requests, tool_calls) VALUES (?,?,?,?,1,2)";
+            db.execute(sql, params![n, model, agent_type, tokens]).expect("inserted");
+        }
+        schema::migrate(&db, VERSION - 1, schema::VERSION).expect("migrated");
+        let all = metrics(&db).expect("read");
+        let found: Vec<_> = all
+            .iter()
+            .map(|total| (total.kind, total.label.as_str(), total.sums[0], total.peaks[0]))
+            .collect();
+        let expected = [
+            (MetricKind::Usage, "haiku", 7, 7),
+            (MetricKind::Usage, "opus", 15, 15),
+            (MetricKind::ToolCalls, "Explore", 2, 2),
+            (MetricKind::ToolCalls, "main", 4, 4),
+        ];
+        assert_eq!(found, expected);
+    }
 }
