@@ -37,6 +37,13 @@ need() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 }
 
+# Prometheus with promtool. The package starts a service, which the tests do not need.
+need_prometheus() {
+  ! command -v prometheus >/dev/null || return 0
+  need prometheus=prometheus
+  as_root systemctl disable --now prometheus >/dev/null 2>&1 || true
+}
+
 # The C library's archive, needed to link static executables.
 need_static_libc() {
   [ -e "$(cc -print-file-name=libc.a 2>/dev/null || echo /nowhere)" ] || need /nowhere=libc6-dev

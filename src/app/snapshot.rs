@@ -21,6 +21,7 @@ use crate::domain::message::MessageKey;
 use crate::domain::operation::Operation;
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
+use crate::store::metrics::MetricTotal;
 use crate::store::{BudgetKey, CircuitRow, Result, SessionRow, Store, StoreError, sqlite};
 
 /// How many budgets are read in one step of the store. More would make hooks wait.
@@ -52,6 +53,8 @@ pub struct Snapshot {
     pub operations: Vec<Operation>,
     /// Events, newest first.
     pub events: Vec<Event>,
+    /// The totals for monitoring.
+    pub metrics: Vec<MetricTotal>,
     /// The configuration that the budgets are of.
     pub config: Config,
     /// Where each session is in `sessions`, by its id.
@@ -224,6 +227,7 @@ impl SnapshotReader {
             alerts: Vec::new(),
             operations: Vec::new(),
             events: Vec::new(),
+            metrics: Vec::new(),
             config: self.config.clone(),
             positions: HashMap::new(),
         }
@@ -259,6 +263,7 @@ impl SnapshotReader {
             .collect();
         snapshot.alerts = store.alerts()?;
         snapshot.events = store.recent_events(MAX_EVENTS)?;
+        snapshot.metrics = store.metrics()?;
         Ok(snapshot)
     }
 

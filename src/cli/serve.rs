@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Io, UsageError, person_only};
 use crate::domain::protection::TOKEN_FILE;
 use crate::platform::Env;
-use crate::server::{LogFormat, Options, Tls, serve};
+use crate::server::{LogFormat, Options, Tls, check_prefix, serve};
 
 /// Serve the dashboard, the REST API and Prometheus metrics, from the store that the hooks use.
 #[derive(Debug, clap::Args)]
@@ -48,6 +48,9 @@ pub struct ServeArgs {
     /// How often an open dashboard reads its numbers again, in seconds. 0: never.
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u32).range(..=86_400))]
     refresh: u32,
+    /// What the names of all metrics at `/metrics` begin with.
+    #[arg(long, value_name = "PREFIX", default_value = "asdlc_", value_parser = check_prefix)]
+    metrics_prefix: String,
     /// How the log is written, on standard error.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -90,6 +93,7 @@ fn options(args: &ServeArgs, env: &Env) -> anyhow::Result<Options> {
         behind_proxy: args.behind_proxy,
         hosts: args.host.clone(),
         refresh: args.refresh,
+        metrics_prefix: args.metrics_prefix.clone(),
         log_format: args.log_format,
         import_every: (args.import_every > 0).then(|| Duration::from_secs(args.import_every.into())),
     })

@@ -12,6 +12,7 @@ use super::settings_scope::SettingsScope;
 use super::{Io, UsageError};
 use crate::app::installation::Installation;
 use crate::app::operation_ledger;
+use crate::hook::failure_count;
 use crate::platform::Env;
 
 /// Remove the hooks and the status line from Claude Code's settings; everything else stays.
@@ -130,7 +131,7 @@ fn stored_paths(env: &Env) -> Vec<PathBuf> {
             || name.starts_with("ledger.")
             || name.starts_with("journal.jsonl")
             || name.starts_with("plan.")
-            || ["install.json", operation_ledger::FILE].contains(&name)
+            || ["install.json", operation_ledger::FILE, failure_count::FILE].contains(&name)
     };
     let in_cache = |name: &str| name.starts_with("guardrails-");
     let mut found = Vec::new();

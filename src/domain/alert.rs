@@ -88,6 +88,11 @@ impl BudgetAlert {
         }
     }
 
+    /// Whether the budget reached its limit: the threshold is the limit itself.
+    pub fn is_pause(&self) -> bool {
+        (self.threshold * 1e6).round() == 1e6
+    }
+
     /// The status that this alert reports.
     pub fn status(&self) -> Status {
         if self.used >= self.limit { Status::Paused } else { Status::Warning }

@@ -17,6 +17,9 @@ pub const FILE: &str = "journal.jsonl";
 /// A larger file is renamed to `journal.jsonl.1`, and a new one is started.
 const MAX_BYTES: u64 = 256 * 1024;
 
+/// The extension of the file before this one.
+pub const OLD_EXTENSION: &str = "jsonl.1";
+
 /// One failure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JournalEntry {
@@ -45,7 +48,7 @@ pub fn line(at: Timestamp, hook: &str, problem: &str) -> Vec<u8> {
 pub fn append(state_dir: &Path, lines: &[u8]) {
     let path = path(state_dir);
     if std::fs::metadata(&path).is_ok_and(|m| m.len() > MAX_BYTES) {
-        let _ = std::fs::rename(&path, path.with_extension("jsonl.1"));
+        let _ = std::fs::rename(&path, path.with_extension(OLD_EXTENSION));
     }
     let open = || files::private().create(true).append(true).open(&path);
     let file = open().or_else(|_| {

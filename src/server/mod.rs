@@ -4,7 +4,8 @@
 //! [`watcher`] reads snapshots of the store in its own thread; requests are answered from the latest one. [`decisions`]
 //! carries out what operators decide. [`details`] reads what only the store knows of one session, [`reports`] makes reports
 //! from the ledger, which [`importer`] keeps current. [`access`] checks each request before anything else: where it comes from, and
-//! with [`tokens`], what it may do. [`api`] is the REST API, [`dashboard`] the pages for people.
+//! with [`tokens`], what it may do. [`api`] is the REST API, [`dashboard`] the pages for people, [`metrics`]
+//! what Prometheus reads.
 
 mod access;
 pub mod api;
@@ -19,6 +20,7 @@ mod idempotency;
 mod importer;
 mod limits;
 mod log;
+mod metrics;
 mod options;
 mod parameters;
 mod problem;
@@ -33,6 +35,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use tower_http::limit::RequestBodyLimitLayer;
@@ -41,6 +44,7 @@ use self::dashboard::Dashboard;
 use self::details::DetailReader;
 use self::idempotency::Answers;
 use self::limits::Limits;
+pub use self::metrics::check_prefix;
 pub use self::options::{LogFormat, Options, Tls};
 use self::problem::Problem;
 use self::reports::Reports;
@@ -184,6 +188,10 @@ fn router(server: Arc<Server>) -> Router {
     Router::new()
         .nest("/api", api::router(&server))
         .merge(dashboard::router(&server))
+        .route(
+            "/metrics",
+            get(metrics::scrape).layer(from_fn_with_state(Arc::clone(&server), access::check_token)),
+        )
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(Arc::clone(&server), access::check_origin))

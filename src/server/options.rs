@@ -21,6 +21,8 @@ pub struct Options {
     pub hosts: Vec<String>,
     /// Seconds after which an open dashboard reads its numbers again; 0: never.
     pub refresh: u32,
+    /// What the names of all metrics begin with.
+    pub metrics_prefix: String,
     /// How the log is written.
     pub log_format: LogFormat,
     /// How often what is new in the transcripts is imported into the ledger; `None`: never.

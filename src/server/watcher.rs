@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::metrics::ReadTimes;
 use super::problem::Problem;
 use crate::app::snapshot::{Snapshot, SnapshotReader};
 use crate::domain::time::Timestamp;
@@ -34,6 +35,8 @@ pub struct View {
     began: Option<Instant>,
     /// How long it took.
     took: Duration,
+    /// How long all reads so far took.
+    pub reads: ReadTimes,
     /// The latest snapshot that could be read.
     pub snapshot: Option<Arc<Snapshot>>,
     /// Why the store cannot be read now.
@@ -117,9 +120,16 @@ impl Watcher {
             }
             let left = MAX_WAIT.saturating_sub(asked.elapsed());
             if tokio::time::timeout(left, views.changed()).await.is_err() {
-                let failure = Failure { text: "the store does not answer".into(), since: clock() };
-                return View { failure: view.failure.or(Some(failure)), ..view };
+                return view.without_answer();
             }
+        }
+    }
+
+    /// The current view, if the store can be read within this time, else the latest.
+    pub async fn view_within(&self, wait: Duration) -> View {
+        match tokio::time::timeout(wait, self.view()).await {
+            Ok(view) => view,
+            Err(_) => self.views.borrow().clone().without_answer(),
         }
     }
 
@@ -136,6 +146,12 @@ impl Watcher {
 impl View {
     fn age(&self) -> Duration {
         self.began.map_or(Duration::MAX, |began| began.elapsed())
+    }
+
+    /// The same, but nothing newer could be read.
+    fn without_answer(self) -> Self {
+        let failure = Failure { text: "the store does not answer".into(), since: clock() };
+        Self { failure: self.failure.or(Some(failure)), ..self }
     }
 }
 
@@ -161,6 +177,7 @@ impl Update {
     fn apply(self, view: &mut View) {
         view.began = Some(self.began);
         view.took = self.took;
+        view.reads.add(self.took);
         match self.read {
             Ok(snapshot) => {
                 if view.failure.take().is_some() {
@@ -169,6 +186,8 @@ impl Update {
                 view.snapshot = Some(Arc::new(snapshot));
             }
             Err(error) => {
+                // It waited for the store, and kept nobody else from it: it need not rest.
+                view.took = Duration::ZERO;
                 let text = error.to_string();
                 let since = view.failure.as_ref().map_or(self.at, |failure| failure.since);
                 if view.failure.is_none() {

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::Result;
 use super::counts::CounterDelta;
+use super::metrics::MetricChanges;
 use crate::domain::budget::Scope;
 use crate::domain::counter::{self, Attribution, ChargeTargets, CounterFamily, CounterKey};
 use crate::domain::message::{ClientTotal, Message, MessageKey};
@@ -282,6 +283,7 @@ impl<'a, R: LedgerRows> Ledger<'a, R> {
             Direction::In => amount,
             Direction::Out => amount.negated(),
         };
+        self.changes.metrics.add_usage(&message.model, &message.agent_type, &change);
         for (name, family) in self.families.iter() {
             let start = family.rule.at(message.at).start;
             for value in counter::charged_values(family, message, &targets, self.installed) {
@@ -347,27 +349,32 @@ pub struct CounterMove {
     pub at: i64,
 }
 
-/// The changes of a batch, by counter and message date.
+/// The changes of a batch.
 #[derive(Debug, Default)]
-pub struct CounterChanges(BTreeMap<CounterMove, CounterDelta>);
+pub struct CounterChanges {
+    /// Of counters, by the date of the message.
+    counters: BTreeMap<CounterMove, CounterDelta>,
+    /// Of the totals for monitoring.
+    pub metrics: MetricChanges,
+}
 
 impl CounterChanges {
     /// Adds a change by a message of this date to the counters of one window.
     fn add(&mut self, family: &str, value: &str, start: Timestamp, at: Timestamp, change: &CounterDelta) {
         let (family, value) = (family.to_owned(), value.to_owned());
-        self.0.entry(CounterMove { family, value, start: start.0, at: at.0 }).or_default().add(change);
+        self.counters.entry(CounterMove { family, value, start: start.0, at: at.0 }).or_default().add(change);
     }
 
-    /// All nonzero changes.
+    /// All nonzero changes of counters.
     pub fn iter(&self) -> impl Iterator<Item = (&CounterMove, &CounterDelta)> {
-        self.0.iter().filter(|(_, change)| !change.is_zero())
+        self.counters.iter().filter(|(_, change)| !change.is_zero())
     }
 
     /// The change of one counter.
     pub fn counter_change(&self, key: &CounterKey) -> CounterDelta {
         let family = family_name(&key.family);
         let mut sum = CounterDelta::default();
-        for (moved, change) in &self.0 {
+        for (moved, change) in &self.counters {
             if (&moved.family, &moved.value, moved.start) == (&family, &key.value, key.start.0)
                 && moved.at >= key.since.0
             {

@@ -12,6 +12,7 @@ pub mod counts;
 mod decide;
 mod error;
 pub mod ledger;
+pub mod metrics;
 pub mod offline_counts;
 pub mod plan_file;
 mod query;

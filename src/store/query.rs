@@ -2,6 +2,7 @@
 
 use super::batch::{BudgetKey, CircuitRow};
 use super::error::Result;
+use super::metrics::MetricTotal;
 use super::session::{ClientProcess, SessionRow, SessionTotal};
 use crate::domain::alert::AlertRecord;
 use crate::domain::budget::{BudgetState, Scope};
@@ -106,4 +107,10 @@ pub trait Query {
     /// # Errors
     /// The store cannot be read.
     fn values(&mut self, scope: Scope, since: Timestamp) -> Result<Vec<String>>;
+
+    /// The totals for monitoring, by kind and label.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn metrics(&mut self) -> Result<Vec<MetricTotal>>;
 }

@@ -30,6 +30,7 @@ fn a_first_hook_killed_at_every_step_loses_nothing() {
         assert_eq!(status["tokens"]["input"], 300, "killed at {n}");
         assert_eq!(status["tokens"]["output"], 30, "killed at {n}");
         assert_eq!(status["requests"], 2, "killed at {n}");
+        assert_eq!(home.totals(), [300, 30, 2], "killed at {n}");
         assert_eq!(home.journal(), "", "killed at {n}");
         killed
     });
@@ -70,6 +71,8 @@ fn later_hooks_killed_at_every_step_lose_and_repeat_nothing() {
     assert_eq!(status["tokens"]["output"], 40 * (messages as u64 + 1));
     assert_eq!(status["requests"], messages + 1);
     assert_eq!(status["budgets"][0]["used"], 100 * (messages + 1));
+    let messages = messages as i64 + 1;
+    assert_eq!(home.totals(), [60 * messages, 40 * messages, messages]);
     // An alert is shown at least once, whenever hooks are killed; without kills, exactly once (tested elsewhere).
     for share in ["80.", "90.", "100."] {
         assert!(said.contains(&format!("session budget is {share}")), "{said}");
@@ -124,6 +127,7 @@ fn sixteen_hooks_at_once_count_each_message_once() {
     assert_eq!(status["tokens"]["output"], 40 * 160);
     assert_eq!((&status["requests"], &status["tool_calls"]), (&json!(160), &json!(160)));
     assert_eq!(status["budgets"][0]["used"], 16_000);
+    assert_eq!(home.totals(), [60 * 160, 40 * 160, 160]);
     let shown = home.fusebox(&["budget", "show", "session", "--session", "s", "--json"]).json();
     assert_eq!(shown["alerts"].as_array().unwrap().len(), 4);
     // Each is shown once; if one step passes two thresholds, only one is.
@@ -146,6 +150,7 @@ fn a_lost_cache_and_a_lost_store_are_read_again() {
     home.append(&home.transcript("s"), &[message(3, 100, 10)]);
     assert!(home.hook("PostToolUse", "s", json!({})).is_silent());
     assert_eq!(home.status("s")["tokens"]["input"], 300);
+    assert_eq!(home.totals(), [300, 30, 3], "a new store is filled again");
     assert_eq!(home.journal(), "");
 }
 
@@ -211,6 +216,7 @@ fn a_corrupt_store_is_set_aside_and_rebuilt_from_the_transcripts() {
     let t =
         all.as_array().unwrap().iter().find(|s| s["session"] == "t").expect("the other session is back too");
     assert_eq!(t["tokens"]["input"], 1200);
+    assert_eq!(home.totals(), [1207, 30, 4]);
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use fusebox::app::open_store::StoreLocation;
 use fusebox::platform::Env;
+use fusebox::store::metrics::MetricKind;
 use serde_json::{Value, json};
 
 /// The factor for hooks' deadlines and for the time that Redis has to answer, except in tests that are about these: far more
@@ -132,6 +134,16 @@ impl Home {
             .get_envs()
             .filter_map(|(name, value)| Some((name.to_string_lossy().into_owned(), of(value)?)));
         Env { vars: vars.collect(), cwd: self.path("project"), ..Env::from_process() }
+    }
+
+    /// Input, output and responses of all sessions, by the store's totals for monitoring.
+    pub fn totals(&self) -> [i64; 3] {
+        let env = self.env();
+        let store = StoreLocation::new(&fusebox::config::load(&env, None).config).open(&env, None);
+        let all = store.unwrap().0.metrics().unwrap();
+        let usage = all.iter().filter(|total| total.kind == MetricKind::Usage);
+        let sums = usage.map(|total| [total.sums[0], total.sums[1], total.sums[5]]);
+        sums.fold([0; 3], |[i, o, r], [input, output, requests]| [i + input, o + output, r + requests])
     }
 
     /// Runs an executable with `input` on its standard input.

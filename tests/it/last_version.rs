@@ -94,6 +94,7 @@ fn messages_of_the_version_before_are_read_again_and_count_once() {
     assert_eq!((&budget["used"], &budget["limit"]), (&json!(1170), &json!(1000)), "{status}");
     assert_eq!((&status["stopped"], &status["requests"]), (&json!(true), &json!(4)), "{status}");
     assert_eq!(status["tokens"]["input"], 1120, "{status}");
+    assert_eq!(home.totals(), [1120, 50, 4]);
     let alerts = home.fusebox(&["alerts", "list", "--json"]).json();
     assert_eq!(alerts.as_array().unwrap().len(), 4, "none twice: {alerts}");
     assert_eq!(home.journal(), "", "nothing failed");

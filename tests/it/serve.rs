@@ -6,6 +6,7 @@ mod costs;
 mod decisions;
 mod fuzz;
 mod http;
+mod metrics;
 mod reading;
 mod schemathesis;
 mod tls;
@@ -109,28 +110,7 @@ impl Serve {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Answer {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
-        socket.connect(&self.address.parse::<SocketAddr>().unwrap().into()).unwrap();
-        let mut stream = TcpStream::from(socket);
-        let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
-        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-            head += &format!("Host: {}\r\n", self.address);
-        }
-        for (name, value) in headers {
-            head += &format!("{name}: {value}\r\n");
-        }
-        let has_length =
-            |name: &str| ["content-length", "transfer-encoding"].contains(&name.to_lowercase().as_str());
-        if !headers.iter().any(|(name, _)| has_length(name)) {
-            head += &format!("Content-Length: {}\r\n", body.len());
-        }
-        head += "\r\n";
-        // A server may answer before it has read everything.
-        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
-        let mut bytes = Vec::new();
-        let _ = stream.read_to_end(&mut bytes);
-        parse(&bytes)
+        request(from, &self.address, method, path, headers, body).unwrap()
     }
 
     /// Reads without a token.
@@ -179,6 +159,42 @@ impl Drop for Serve {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends a request to any server, from this address of this machine.
+///
+/// # Errors
+/// It cannot be reached.
+pub fn request(
+    from: Ipv4Addr,
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> std::io::Result<Answer> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((from, 0)).into())?;
+    socket.connect(&address.parse::<SocketAddr>().unwrap().into())?;
+    let mut stream = TcpStream::from(socket);
+    let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        head += &format!("Host: {address}\r\n");
+    }
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    let has_length =
+        |name: &str| ["content-length", "transfer-encoding"].contains(&name.to_lowercase().as_str());
+    if !headers.iter().any(|(name, _)| has_length(name)) {
+        head += &format!("Content-Length: {}\r\n", body.len());
+    }
+    head += "\r\n";
+    // A server may answer before it has read everything.
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    Ok(parse(&bytes))
 }
 
 fn parse(bytes: &[u8]) -> Answer {

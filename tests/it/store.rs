@@ -35,6 +35,7 @@ mod history;
 mod lineage;
 mod machines;
 mod messages;
+mod metrics;
 mod names;
 mod operations;
 mod orders;

@@ -17,6 +17,7 @@ use super::{DECISIONS_S, RETENTION_S, RedisStore};
 use crate::domain::alert::BudgetAlert;
 use crate::domain::budget::BudgetState;
 use crate::domain::event::Event;
+use crate::store::metrics::{MAX_LABELS, MetricChanges};
 use crate::store::{Batch, CLAIM_MS, Result};
 
 /// The budget, window and value of an alert.
@@ -51,7 +52,12 @@ impl RedisStore {
                     let raised = self.raised_key(&after, &alert);
                     if raising.insert(raised.clone()) {
                         let unshown = unshown_key(&self.keys, &after);
-                        raise.push(json!({"raised": raised, "unshown": unshown, "text": to_json(&alert)?}));
+                        raise.push(json!([
+                            raised,
+                            unshown,
+                            to_json(&alert)?,
+                            MetricChanges::of_alert(&alert)
+                        ]));
                     }
                 }
             }
@@ -68,20 +74,17 @@ impl RedisStore {
             "tell": step.agent.as_deref().map_or(json!(false), |agent| json!(agent)),
             "untold": keys.untold_events(session), "events": keys.events(session), "event": keys.event(""),
             "alert": keys.alert(""), "alerts": keys.alerts(), "alert_number": keys.alert_number(),
+            "metrics": keys.metrics(), "max_labels": MAX_LABELS,
             "machine": self.machine, "now": batch.now.0, "ends": ends, "latest": latest,
         });
         // Ids and their records.
         type Entries = Vec<(i64, Vec<u8>)>;
         let (shown, told): (Entries, Entries) = self.scripts.run(ANNOUNCE, keys, &[ask.to_string()])?;
-        let (mut alerts, mut events) = (Vec::new(), Vec::new());
-        // Skip unreadable alerts, and those from a later version.
-        for (id, text) in shown {
-            alerts.extend(serde_json::from_slice(&text).map(|alert| BudgetAlert { id, ..alert }));
-        }
-        for (id, text) in told {
-            events.extend(serde_json::from_slice(&text).map(|event| Event { id, ..event }));
-        }
-        Ok((alerts, events))
+        // Skip unreadable records, and those from a later version.
+        let alert =
+            |(id, text): (i64, Vec<u8>)| Some(BudgetAlert { id, ..serde_json::from_slice(&text).ok()? });
+        let event = |(id, text): (i64, Vec<u8>)| Some(Event { id, ..serde_json::from_slice(&text).ok()? });
+        Ok((shown.into_iter().filter_map(alert).collect(), told.into_iter().filter_map(event).collect()))
     }
 
     /// The key that marks this alert as raised: once per threshold, limit and reset.

@@ -6,13 +6,15 @@ local ask = cjson.decode(ARGV[1])
 
 local number, raised_now = number_of(call('GET', ask.alert_number)) or 0, {}
 for _, alert in ipairs(ask.raise) do
-  if call('EXISTS', alert.raised) == 0 then
+  local raised, unshown, text, changes = unpack(alert)
+  if call('EXISTS', raised) == 0 then
     number = number + 1
-    write('SET', alert.raised, '1')
-    write('SET', ask.alert .. number, alert.text)
+    write('SET', raised, '1')
+    write('SET', ask.alert .. number, text)
     write('ZADD', ask.alerts, number, number)
-    write('SADD', alert.unshown, number)
-    raised_now[#raised_now + 1] = { tostring(number), alert.text, alert.unshown }
+    write('SADD', unshown, number)
+    add_metrics(ask, changes)
+    raised_now[#raised_now + 1] = { tostring(number), text, unshown }
   end
 end
 if #raised_now > 0 then write('SET', ask.alert_number, number) end

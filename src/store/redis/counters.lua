@@ -1,4 +1,4 @@
--- Computes counters from the messages. Included before each script that needs it, after writes.lua. `ask`: the request,
+-- Computes counters from the messages, and changes totals. Included before scripts that need it, after writes.lua. `ask`: the request,
 -- with `data` (prefix of the keys that hooks write), `damaged`, `classes` and `counters`.
 
 -- Parses a stored counter; nil if invalid.
@@ -20,6 +20,34 @@ end
 
 -- Keeps an unreadable value for inspection.
 local function set_aside(ask, name, text) write('HSETNX', ask.damaged, name, string.sub(text, 1, 1000)) end
+
+-- The fields of a hash, as changed by this step. It is read once.
+local hashes = {}
+local function rows_of(key)
+  if not hashes[key] then
+    local rows, found = {}, call('HGETALL', key)
+    for i = 1, #found, 2 do rows[found[i]] = found[i + 1] end
+    hashes[key] = rows
+  end
+  return hashes[key]
+end
+
+-- Changes totals for monitoring: the sums, then the largest value that each had (metrics.rs).
+local function add_metrics(ask, changes)
+  for _, change in ipairs(changes) do
+    local kind, by, rows, labels = change[1] .. ' ', change[3], rows_of(ask.metrics), 0
+    for known in pairs(rows) do labels = labels + (string.find(known, kind, 1, true) == 1 and 1 or 0) end
+    local is_own = rows[kind .. change[2]] or labels < ask.max_labels
+    local name = kind .. (is_own and change[2] or 'other')
+    local totals = counts(rows[name] or '', 2 * #by) or {}
+    for i, number in ipairs(by) do
+      totals[i] = (totals[i] or 0) + number
+      totals[#by + i] = math.max(totals[#by + i] or 0, totals[i])
+    end
+    rows[name] = text_of(totals)
+    write('HSET', ask.metrics, name, rows[name])
+  end
+end
 
 -- Reads a record; nil if it is missing or not JSON.
 local function record(ask, key)

@@ -89,11 +89,9 @@ impl RedisStore {
                 "decided_ttl": DECISIONS_S, "classes": CLASSES.len(), "keep": keep, "counters": wanted,
             });
             let sums: Vec<String> = self.scripts.run(ADD_UP, &self.keys, &[ask.to_string()])?;
-            let mut found = Vec::new();
-            for (key, sum) in counters.iter().zip(&sums) {
-                found.push((key.family.scope, parse_counts(sum)?.amount()));
-            }
-            states.push(state.with_counters(found));
+            let counted = counters.iter().zip(&sums);
+            let counted = counted.map(|(key, sum)| Ok((key.family.scope, parse_counts(sum)?.amount())));
+            states.push(state.with_counters(counted.collect::<Result<Vec<_>>>()?));
         }
         Ok(shared.with_local_names(states))
     }

@@ -64,6 +64,8 @@ names! {
     origins(id) = "d:origins:";
     /// Models and agent types, by the latest date of their messages.
     values() = "d:values";
+    /// Totals for monitoring, by kind and label.
+    metrics() = "d:metrics";
     /// The breakers and slots of a session, by name.
     states(id) = "d:standings:";
     /// The events of a session, by number.

@@ -15,6 +15,7 @@ use crate::domain::operation::Operation;
 use crate::domain::throttle::Slots;
 use crate::domain::time::Timestamp;
 use crate::store::ledger::LedgerRows;
+use crate::store::metrics::MetricTotal;
 use crate::store::shared_names::SharedNames;
 use crate::store::{
     BudgetKey, CircuitRow, ClientProcess, Query, Result, Session, SessionRow, SessionTotal, StoreKind,
@@ -59,10 +60,7 @@ impl Query for RedisStore {
     }
 
     fn circuits(&mut self, session: Option<&str>) -> Result<Vec<CircuitRow>> {
-        let sessions = match session {
-            Some(session) => vec![session.to_owned()],
-            None => self.session_ids()?,
-        };
+        let sessions = session.map_or_else(|| self.session_ids(), |id| Ok(vec![id.to_owned()]))?;
         let all = self.hashes(sessions.iter().map(|id| self.keys.states(id)).collect())?;
         let of = |(session, kept): (&String, Hash)| {
             let kept = kept.into_iter().filter_map(|(name, text)| parse_state(name, &text));
@@ -139,10 +137,8 @@ impl Query for RedisStore {
             let (key, scope) = (self.keys.values(), format!("{} ", scope.name()));
             let words = ["ZRANGEBYSCORE", &key, &since.0.to_string(), "+inf"];
             let all: Vec<String> = self.scripts.command(&self.keys, &words)?;
-            let mut values: Vec<String> =
-                all.iter().filter_map(|value| value.strip_prefix(&scope)).map(str::to_owned).collect();
-            values.sort();
-            return Ok(values);
+            let values: BTreeSet<&str> = all.iter().filter_map(|value| value.strip_prefix(&scope)).collect();
+            return Ok(values.into_iter().map(str::to_owned).collect());
         }
         let rows = self.sessions()?.into_iter().filter(|row| row.last_seen >= since);
         if matches!(scope, Scope::Session | Scope::History) {
@@ -151,6 +147,11 @@ impl Query for RedisStore {
         let values = rows.filter_map(|row| row.session.attribution().value(scope).map(str::to_owned));
         let values: BTreeSet<String> = values.filter(|value| !value.is_empty()).collect();
         Ok(values.into_iter().collect())
+    }
+
+    fn metrics(&mut self) -> Result<Vec<MetricTotal>> {
+        let rows: Hash = self.scripts.command(&self.keys, &["HGETALL", &self.keys.metrics()])?;
+        Ok(MetricTotal::parse_all(rows))
     }
 }
 
@@ -190,10 +191,9 @@ impl RedisStore {
             let mut session = Session { id: id.clone(), ..charged.session };
             // Process ids are only valid on their own machine.
             session.client = session.client.filter(|_| charged.machine.as_ref() == Some(&self.machine));
-            let times = decode::<Vec<Option<Vec<u8>>>>(times)?.into_iter();
-            let mut times = times.map(|text| parse(&text?).map(Timestamp));
-            let mut time = || times.next().flatten();
-            let (last_seen, ended, complete) = (time().unwrap_or_default(), time(), time().is_some());
+            let times: [Option<Vec<u8>>; 3] = decode(times)?;
+            let [last_seen, ended, complete] = times.map(|text| parse(&text?).map(Timestamp));
+            let (last_seen, complete) = (last_seen.unwrap_or_default(), complete.is_some());
             rows.push(SessionRow { session, last_seen, ended, complete });
         }
         Ok(rows)

@@ -5,8 +5,6 @@ use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 use super::step::{FieldKey, FieldValues};
 use crate::platform::files;
 
@@ -21,22 +19,16 @@ pub struct ReadCache {
     path: Option<PathBuf>,
 }
 
-/// The content of the file.
-#[derive(Default, Serialize, Deserialize)]
-struct SavedCache {
-    node: Option<(String, String)>,
-    checked: Option<(String, u64)>,
-    known: Vec<(String, String, Option<String>)>,
-}
+/// The content of the file: `node`, `checked`, and the fields.
+type SavedCache = (Option<(String, String)>, Option<(String, u64)>, Vec<(FieldKey, Option<String>)>);
 
 impl ReadCache {
     /// Loads the file at `path`; empty if it is missing or unreadable.
     pub fn load(path: Option<PathBuf>) -> Self {
         let read = path.as_ref().and_then(|path| fs::read(path).ok()).unwrap_or_default();
-        let SavedCache { node, checked, known } = serde_json::from_slice(&read).unwrap_or_default();
-        let known = known.into_iter();
-        let known = known.map(|(key, field, value)| ((key, field), value.map(String::into_bytes)));
-        Self { fields: known.collect(), node, checked, path }
+        let (node, checked, known): SavedCache = serde_json::from_slice(&read).unwrap_or_default();
+        let fields = known.into_iter().map(|(place, value)| (place, value.map(String::into_bytes)));
+        Self { fields: fields.collect(), node, checked, path }
     }
 
     /// The cached value of a field; `None` if there is none.
@@ -61,11 +53,8 @@ impl ReadCache {
 
     fn save_to(&self, path: &Path) -> std::io::Result<()> {
         let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
-        let known = self.fields.iter();
-        let known = known.map(|((key, field), value)| (key.clone(), field.clone(), value.as_ref().map(text)));
-        let written =
-            SavedCache { node: self.node.clone(), checked: self.checked.clone(), known: known.collect() };
-        let bytes = serde_json::to_vec(&written)?;
+        let known = self.fields.iter().map(|(place, value)| (place, value.as_ref().map(text)));
+        let bytes = serde_json::to_vec(&(&self.node, &self.checked, known.collect::<Vec<_>>()))?;
         let file = files::private().write(true).create(true).truncate(false).open(path)?;
         // Overwrite in place: some file systems flush truncated files. The reader or the script detects a torn file.
         file.write_all_at(&bytes, 0)?;

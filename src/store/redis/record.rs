@@ -85,15 +85,12 @@ impl Record for RedisStore {
         if batch.alert && announced.is_ok() && is_checked {
             self.cache.checked = Some((outcome.store_id.clone(), done.sequence));
         }
-        let (alerts, events) = announced.unwrap_or_default();
+        let (mut alerts, events) = announced.unwrap_or_default();
+        alerts.iter_mut().for_each(|alert| alert.value = names.local_name(&alert.value));
         self.cache.node = self.scripts.node().or(self.cache.node.take());
         self.cache.save();
-        let alerts = alerts.into_iter().map(|mut alert| {
-            alert.value = names.local_name(&alert.value);
-            alert
-        });
         Ok(Applied {
-            alerts: alerts.collect(),
+            alerts,
             events,
             circuit: outcome.circuit,
             slot_denied: outcome.slot_denied,
@@ -135,6 +132,7 @@ impl Record for RedisStore {
         let mut all: Vec<String> = hexes.iter().map(|hex| keys.message(hex)).collect();
         all.extend([keys.store_id(), keys.families(), keys.messages_of(id), keys.session(id), keys.live(id)]);
         all.extend([keys.states(id), keys.totals(id), keys.settles(id), keys.forks(id), keys.origins(id)]);
+        all.push(keys.metrics());
         let ttl = super::RETENTION_S.to_string();
         let commands: Vec<_> = all.iter().map(|key| command(&["EXPIRE", key, &ttl])).collect();
         self.scripts.commands(keys, &commands).map(drop)
@@ -254,19 +252,16 @@ fn prepare(
             ledger.into_changes()
         }
     };
+    work.step.metrics.extend(changes.metrics.clone());
     for (moved, change) in changes.iter() {
         let key = names.key(keys, &moved.family, &moved.value, moved.start);
         work.step.moves.entry(key).or_default().push((moved.at, *change));
     }
     for key in budgets {
         let Some((state, counters)) = resolve(work, key, now, None) else { continue };
-        let mut of_budget = Vec::new();
-        for counter in counters {
-            let wanted = names.counter_read(keys, &counter, state.window.end);
-            of_budget.push((work.step.counters.len(), counter));
-            work.step.counters.push(wanted);
-        }
-        outcome.watched.push(WatchedBudget { state, counters: of_budget });
+        let (first, end) = (work.step.counters.len(), state.window.end);
+        work.step.counters.extend(counters.iter().map(|counter| names.counter_read(keys, counter, end)));
+        outcome.watched.push(WatchedBudget { state, counters: (first..).zip(counters).collect() });
     }
     let Some(batch) = batch else { return Ok(outcome) };
     if let Some(seen) = observation {
@@ -282,9 +277,8 @@ fn prepare(
     }
     let step = &mut work.step;
     step.seen = Some(batch.seen.0);
-    step.checked = batch
-        .alert
-        .then_some(checked.filter(|(store_id, _)| *store_id == outcome.store_id).map_or(0, |(_, n)| n));
+    let checked = checked.filter(|(store_id, _)| *store_id == outcome.store_id);
+    step.checked = batch.alert.then_some(checked.map_or(0, |(_, n)| n));
     if batch.claim {
         step.unshown =
             outcome.watched.iter().map(|watched| alerts::unshown_key(keys, &watched.state)).collect();
@@ -305,14 +299,12 @@ fn charge_project(
     let Some(mut record) = record.filter(|_| !batch.session.project.is_empty()) else { return Ok(false) };
     record.session.project = hash_project(&batch.session.project);
     let project = &record.session.project;
-    let mut counters: Vec<String> = Vec::new();
+    let mut counters = BTreeSet::new();
     for stored in work.messages_of(id)?.iter().filter(|stored| stored.first_session == *id) {
         for (name, family) in families.iter().filter(|(_, family)| family.scope == Scope::Project) {
-            counters.push(names.key(work.keys, name, project, family.rule.at(stored.message.at).start.0));
+            counters.insert(names.key(work.keys, name, project, family.rule.at(stored.message.at).start.0));
         }
     }
-    counters.sort();
-    counters.dedup();
     // EXPIRE, because hooks need that permission anyway.
     counters.iter().for_each(|key| work.write(&["EXPIRE", key, "0"]));
     let key = work.keys.session(id);
@@ -322,13 +314,12 @@ fn charge_project(
 
 /// The tokens for throttling after this step, which expects the current counters to stay unchanged.
 fn tokens_used(work: &mut UnitOfWork, meter: &WatchedBudget, changes: &CounterChanges) -> u64 {
-    let mut of_meter = Vec::new();
-    for (at, counter) in &meter.counters {
+    let of_meter = meter.counters.iter().map(|(at, counter)| {
         let CounterRead { key, since, .. } = work.step.counters[*at].clone();
         let held: Option<CounterDelta> = work.get(&key, &since).and_then(|text| parse(&text));
         let before = held.unwrap_or_default().amount();
-        of_meter.push((counter.family.scope, changes.counter_change(counter).apply_to(&before)));
-    }
+        (counter.family.scope, changes.counter_change(counter).apply_to(&before))
+    });
     let state = meter.state.clone().with_counters(of_meter);
     state.used.saturating_sub(state.history)
 }

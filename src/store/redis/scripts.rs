@@ -13,7 +13,8 @@ use crate::store::{Result, StoreError};
 /// Each is described in its file.
 pub const STEP: &str =
     concat!(include_str!("writes.lua"), include_str!("counters.lua"), include_str!("step.lua"));
-pub const ANNOUNCE: &str = concat!(include_str!("writes.lua"), include_str!("announce.lua"));
+pub const ANNOUNCE: &str =
+    concat!(include_str!("writes.lua"), include_str!("counters.lua"), include_str!("announce.lua"));
 pub const ADD_UP: &str =
     concat!(include_str!("writes.lua"), include_str!("counters.lua"), include_str!("add_up.lua"));
 pub const RIGHTS: &str = include_str!("rights.lua");

@@ -28,18 +28,8 @@ for i, place in ipairs(step.given) do
 end
 if #differs > 0 then return { differs, 0, 0, 0, {}, {} } end
 
--- Counters: a hash per family, value and window, with the start of counting as the field. Each is read once.
-local hashes = {}
-local function rows_of(key)
-  if not hashes[key] then
-    local rows, found = {}, call('HGETALL', key)
-    for i = 1, #found, 2 do rows[found[i]] = found[i + 1] end
-    hashes[key] = rows
-  end
-  return hashes[key]
-end
-
--- Compute counters that are missing or unreadable.
+-- Counters: a hash per family, value and window, with the start of counting as the field. Compute those that are missing
+-- or unreadable.
 local before = {}
 for i, wanted in ipairs(step.counters) do
   local rows = rows_of(wanted.key)
@@ -53,14 +43,14 @@ for i, wanted in ipairs(step.counters) do
 end
 
 -- A message changes the counters of its window that start before it. Missing counters are computed on demand.
-for _, move in ipairs(step.moves) do
-  local rows, changed = rows_of(move.key), {}
+for key, changes in pairs(step.moves) do
+  local rows, changed = rows_of(key), {}
   for since, text in pairs(rows) do
     local from, sum = tonumber(since), counts(text, step.classes)
     if from and sum then
-      for _, change in ipairs(move.changes) do
+      for _, change in ipairs(changes) do
         if from <= change[1] then
-          for class = 1, step.classes do sum[class] = sum[class] + change[class + 1] end
+          for class = 1, step.classes do sum[class] = sum[class] + change[2][class] end
           changed[since] = sum
         end
       end
@@ -68,10 +58,11 @@ for _, move in ipairs(step.moves) do
   end
   for since, sum in pairs(changed) do
     rows[since] = text_of(sum)
-    write('HSET', move.key, since, rows[since])
+    write('HSET', key, since, rows[since])
   end
 end
 
+add_metrics(step, step.changes)
 for _, count in ipairs(step.writes) do
   write(unpack(ARGV, at + 1, at + count))
   at = at + count

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::keys::Keys;
 use super::{DECISIONS_S, RETENTION_S};
 use crate::store::counts::{CLASSES, CounterDelta};
+use crate::store::metrics::{MAX_LABELS, MetricChanges};
 use crate::store::{Result, StoreError};
 
 /// A record (field is empty), or a field of a hash.
@@ -56,6 +57,8 @@ pub struct Step {
     pub moves: BTreeMap<String, Vec<(i64, CounterDelta)>>,
     /// If thresholds are checked: the session's last step for which this was done.
     pub checked: Option<u64>,
+    /// Changes of totals for monitoring.
+    pub metrics: MetricChanges,
     /// The lists of alerts that the caller can show; empty if it cannot show any.
     pub unshown: Vec<String>,
     /// The agent to which the caller can report events.
@@ -70,19 +73,12 @@ impl Step {
     /// The arguments for `step.lua`.
     pub fn arguments(&self, keys: &Keys, session: &str, machine: &str) -> Result<Vec<Vec<u8>>> {
         let given = self.expected.iter().map(|((key, field), value)| (key, field, value.is_some()));
-        let change = |(at, counts): &(i64, CounterDelta)| {
-            let counts: [i64; CLASSES.len()] = (*counts).into();
-            std::iter::once(*at).chain(counts).collect::<Vec<_>>()
-        };
-        let moves = self.moves.iter().map(|(key, changes)| {
-            let changes: Vec<_> = changes.iter().map(change).collect();
-            json!({"key": key, "changes": changes})
-        });
         // `given`: key, field, whether a value is expected. `writes`: the number of words of each.
         let head = json!({
             "data": keys.data_prefix(), "damaged": keys.damaged(), "data_ttl": RETENTION_S, "decided_ttl": DECISIONS_S,
             "classes": CLASSES.len(), "given": given.collect::<Vec<_>>(), "counters": self.counters,
-            "writes": self.writes.iter().map(Vec::len).collect::<Vec<_>>(), "moves": moves.collect::<Vec<_>>(),
+            "writes": self.writes.iter().map(Vec::len).collect::<Vec<_>>(), "moves": self.moves,
+            "metrics": keys.metrics(), "max_labels": MAX_LABELS, "changes": self.metrics,
             "alerts": self.checked.is_some(), "checked": self.checked.unwrap_or_default(), "unshown": self.unshown,
             "tell": self.agent.as_deref().map_or(json!(false), |agent| json!(agent)),
             "seen": self.seen.map_or(json!(false), |seen| json!(seen.to_string())),

@@ -15,6 +15,7 @@ use super::step::{FieldKey, FieldValues, Step};
 use crate::domain::event::Event;
 use crate::domain::message::{Message, MessageKey};
 use crate::store::counts::CounterDelta;
+use crate::store::metrics::MetricChanges;
 use crate::store::{Result, StoreError};
 
 /// Messages cached for the next step, which is likely to read them: the lines of a message are close together.
@@ -61,11 +62,7 @@ impl<'a> UnitOfWork<'a> {
     /// The JSON in a field. An unreadable value is quarantined, and counts as missing.
     pub fn get_record<T: DeserializeOwned>(&mut self, key: &str, field: &str) -> Option<T> {
         let bytes = self.get(key, field)?;
-        let read = serde_json::from_slice(&bytes).ok();
-        if read.is_none() {
-            self.quarantine(key, field, &bytes);
-        }
-        read
+        serde_json::from_slice(&bytes).map_err(|_| self.quarantine(key, field, &bytes)).ok()
     }
 
     /// Keeps an unreadable value for inspection.
@@ -98,6 +95,7 @@ impl<'a> UnitOfWork<'a> {
         self.put(&last, "", number.clone());
         self.put_record(&self.keys.events(session), &number, event)?;
         self.write(&["SADD", &self.keys.sessions_with_events(), session]);
+        self.step.metrics.extend(MetricChanges::of_event(&event.data));
         if is_news {
             self.put(&self.keys.untold_events(session), &number, event.agent.clone());
             self.step.news.insert(event.agent.clone());

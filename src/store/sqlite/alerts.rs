@@ -3,9 +3,10 @@
 use rusqlite::{Connection, params};
 use serde::de::DeserializeOwned;
 
+use super::super::metrics::MetricChanges;
 use super::super::{CLAIM_MS, Result, StoreError};
-use super::meta;
 use super::operations::WatchedBudget;
+use super::{meta, metrics};
 use crate::domain::alert::{Acknowledgement, AlertRecord, BudgetAlert};
 use crate::domain::budget::BudgetState;
 use crate::domain::time::Timestamp;
@@ -30,6 +31,7 @@ pub fn raise(db: &Connection, watched: &WatchedBudget, after: &BudgetState, now:
         )?;
         if raised > 0 {
             meta::mark(db, "unshown", true)?;
+            metrics::add(db, &MetricChanges::of_alert(&alert))?;
         }
     }
     Ok(())

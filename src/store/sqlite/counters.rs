@@ -47,10 +47,18 @@ pub fn register_families(
     Ok(families)
 }
 
+/// Reads the counters of a family, value and window.
+pub const SELECT: &str = "SELECT since, amount FROM counters WHERE spec=? AND value=? AND start=?";
+
+/// Changes a counter.
+pub const UPDATE: &str = "UPDATE counters SET amount=? WHERE spec=? AND value=? AND start=? AND since=?";
+
+/// Adds a counter.
+pub const INSERT: &str = "INSERT INTO counters (spec, value, start, since, amount) VALUES (?,?,?,?,?)";
+
 /// The counters of one window: their start and value.
 fn rows(db: &Connection, family: &str, value: &str, start: i64) -> Result<Vec<(i64, CounterDelta)>> {
-    let mut query =
-        db.prepare_cached("SELECT since, amount FROM counters WHERE spec=? AND value=? AND start=?")?;
+    let mut query = db.prepare_cached(SELECT)?;
     let rows = query.query_map(params![family, value, start], |r| Ok((r.get(0)?, r.get::<_, String>(1)?)))?;
     rows.map(|row| {
         let (since, text) = row?;
@@ -75,7 +83,7 @@ pub fn get(
     }
     let sum = add_up(db, key, end, installed)?;
     db.execute(
-        "INSERT INTO counters (spec, value, start, since, amount) VALUES (?,?,?,?,?)",
+        INSERT,
         params![family, key.value, key.start.0, key.since.0, CounterDelta::from_amount(&sum).to_string()],
     )?;
     Ok(sum)
@@ -117,8 +125,7 @@ pub fn write(db: &Connection, changes: &CounterChanges) -> Result<()> {
         let CounterMove { family, value, start, at } = moved;
         for (since, mut counts) in rows(db, family, value, *start)?.into_iter().filter(|(s, _)| s <= at) {
             counts.add(change);
-            let sql = "UPDATE counters SET amount=? WHERE spec=? AND value=? AND start=? AND since=?";
-            db.prepare_cached(sql)?.execute(params![counts.to_string(), family, value, start, since])?;
+            db.prepare_cached(UPDATE)?.execute(params![counts.to_string(), family, value, start, since])?;
         }
     }
     Ok(())

@@ -2,8 +2,9 @@
 
 use rusqlite::{Connection, params};
 
+use super::super::metrics::MetricChanges;
 use super::super::{CLAIM_MS, Result, StoreError};
-use super::meta;
+use super::{meta, metrics};
 use crate::domain::event::Event;
 use crate::domain::time::Timestamp;
 
@@ -23,7 +24,7 @@ pub fn record_event(db: &Connection, event: &Event, known: bool) -> Result<()> {
     if !known {
         meta::mark(db, meta::UNTOLD_EVENTS, true)?;
     }
-    Ok(())
+    metrics::add(db, &MetricChanges::of_event(&event.data))
 }
 
 /// Claims the events of an agent that were neither reported nor claimed. (Events of the whole session are reported to

@@ -10,7 +10,7 @@ use super::super::ledger::{ChargedSession, Ledger, LedgerRows, StoredMessage, Wi
 use super::super::{Applied, Batch, BatchSequence, BudgetKey, Result, StoreError, agent_states};
 use super::agent_state_rows::SqliteAgentStates;
 use super::counters;
-use super::{alerts, events, meta, operations, sessions, totals};
+use super::{alerts, events, meta, metrics, operations, sessions, totals};
 use crate::domain::message::{ClientTotal, Message, MessageKey, UsageSource};
 use crate::domain::money::{Rates, Terms};
 use crate::domain::time::Timestamp;
@@ -32,6 +32,7 @@ pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
     ledger.record(batch.facts, session.settles)?;
     let changes = ledger.into_changes();
     counters::write(db, &changes)?;
+    metrics::add(db, &changes.metrics)?;
     let mut states: Vec<_> = before.iter().map(|s| s.after(&changes)).collect();
     if batch.alert {
         for (watched, state) in before.iter().zip(&states) {

@@ -8,6 +8,7 @@ mod events;
 mod files;
 mod messages;
 mod meta;
+mod metrics;
 mod operations;
 mod schema;
 mod sessions;

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use rusqlite::Connection;
 
-use super::agent_state_rows;
+use super::{agent_state_rows, metrics};
 use crate::store::{Result, StoreError};
 
 /// Numbered migrations. `user_version` is the number of those applied.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
@@ -16,6 +16,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("schema_5.sql"),
     include_str!("schema_6.sql"),
     include_str!("schema_7.sql"),
+    include_str!("schema_8.sql"),
 ];
 
 /// The version that this program writes.
@@ -33,6 +34,9 @@ pub fn migrate(db: &Connection, from: usize, to: usize) -> Result<()> {
         db.execute_batch(migration)?;
         if number + 1 == agent_state_rows::VERSION {
             agent_state_rows::migrate_rows(db)?;
+        }
+        if number + 1 == metrics::VERSION {
+            metrics::fill(db)?;
         }
         db.execute_batch(&format!("PRAGMA user_version={}", number + 1))?;
     }

@@ -7,7 +7,7 @@ use super::agent_state_rows::SqliteAgentStates;
 use super::files::{file_id, lock, quarantine};
 use super::{
     LOG_BYTES, LOG_BYTES_IDLE, SqliteStore, agent_state_rows, alerts, counters, events, messages, meta,
-    operations, sessions,
+    metrics, operations, sessions,
 };
 use crate::domain::alert::{Acknowledgement, AlertRecord};
 use crate::domain::breaker::circuit::Trip;
@@ -19,6 +19,7 @@ use crate::domain::time::Timestamp;
 use crate::platform::machine_fingerprint;
 use crate::store::agent_states;
 use crate::store::cache_file::lock_exclusive;
+use crate::store::metrics::MetricTotal;
 use crate::store::{
     Applied, Batch, BudgetKey, CircuitRow, ClientProcess, Decide, Query, Record, Recover, Result, Session,
     SessionRow, SessionTotal, StoreKind,
@@ -157,6 +158,10 @@ impl Query for SqliteStore {
 
     fn values(&mut self, scope: Scope, since: Timestamp) -> Result<Vec<String>> {
         self.read(|db| counters::values(db, scope, since))
+    }
+
+    fn metrics(&mut self) -> Result<Vec<MetricTotal>> {
+        self.read(metrics::metrics)
     }
 }
 

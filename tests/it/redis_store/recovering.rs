@@ -41,6 +41,8 @@ fn begun(server: &Server) -> Home {
 fn is_exact(home: &Home, s: u64, t: u64) {
     assert_eq!((used(home, "s", "session").0, used(home, "t", "session").0), (s, t));
     assert_eq!(used(home, "s", "all").0, s + t);
+    let [input, output, _] = home.totals();
+    assert_eq!((input + output).unsigned_abs(), s + t);
     let found = home.fusebox(&["resync", "--json"]).json();
     assert_eq!((&found["requests_added"], &found["budgets"]), (&json!(0), &json!([])), "{found}");
     assert_eq!(found["store"]["recovering"], json!([]));

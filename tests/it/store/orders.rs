@@ -6,6 +6,7 @@ use fusebox::domain::budget::{Budget, BudgetState, Scope};
 use fusebox::domain::message::{Message, MessageKey, UsageSource};
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::window::Period;
+use fusebox::store::metrics::MetricKind;
 use fusebox::store::{BudgetKey, SessionTotal, Store};
 use fusebox::transcript::Fact;
 use proptest::prelude::*;
@@ -14,6 +15,7 @@ use proptest::test_runner::{Config, TestRunner};
 use super::backend::Backend;
 use super::batch_builder::{BatchBuilder, budget, budget_key, child, every, record, session};
 use super::facts::{NOW, compaction, second, total, usage};
+use super::metrics;
 
 conformance!(messages_in_any_order, totals_in_any_order, totals_that_say_as_much);
 
@@ -87,12 +89,15 @@ fn budget_keys() -> Vec<BudgetKey> {
         .collect()
 }
 
-/// The final state of a store.
-type StoreState = (Vec<BudgetState>, Vec<Option<SessionTotal>>);
+/// The final state of a store: budgets, sessions, and the sums of the totals for monitoring.
+type StoreState = (Vec<BudgetState>, Vec<Option<SessionTotal>>, Vec<(String, Vec<i64>)>);
 
 fn store_state(store: &mut dyn Store) -> StoreState {
     let states = store.states(&budget_keys(), NOW).expect("an answer");
-    (states, SESSIONS.map(|id| store.session_total(id).expect("an answer")).to_vec())
+    metrics::are_those_of_the_messages(store, &["haiku", "sonnet"], &["main", "Explore", "worker"]);
+    let sums = metrics::totals(store, MetricKind::Usage).into_iter().map(|(model, (sums, _))| (model, sums));
+    let sums = sums.filter(|(_, sums)| sums.iter().any(|sum| *sum != 0)).collect();
+    (states, SESSIONS.map(|id| store.session_total(id).expect("an answer")).to_vec(), sums)
 }
 
 /// Sessions are known before anything is read in them, as after their first hooks.
@@ -152,6 +157,7 @@ fn compare(backend: &dyn Backend, facts: impl Strategy<Value = Vec<SessionFact>>
             prop_assert_eq!(piece, whole);
         }
         prop_assert_eq!(pieces.1, whole.1);
+        prop_assert_eq!(pieces.2, whole.2);
         Ok(())
     };
     if let Err(error) = runner.run(&(facts, schedules()), same) {

@@ -1,0 +1,4 @@
+-- Version 8. Totals for monitoring, which never go down, are rows of counters with a spec such as `total usage`, the label as
+-- the value, and 0 as start and since. amount: the sums, then the largest value that each had. The program counts the
+-- messages that are there. A later version that deletes messages, to read them again, must keep these rows, and set their
+-- sums to 0.
