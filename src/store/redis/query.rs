@@ -1,6 +1,6 @@
 //! The states of budgets, and lists of recorded data. Unreadable records are left out, and listed as damaged.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 
@@ -95,11 +95,16 @@ impl Query for RedisStore {
         // An operation repeated because its record was unreadable is listed twice.
         let mut seen = BTreeSet::new();
         let entries: Vec<(String, String)> = entries.filter(|entry| seen.insert(entry.clone())).collect();
-        let known = self.records::<Vec<Operation>>(entries.iter().map(|(key, _)| key.clone()).collect())?;
-        let mut all: Vec<Operation> = Vec::new();
-        for ((_, id), known) in entries.iter().zip(known) {
-            all.extend(known.unwrap_or_default().into_iter().filter(|operation| operation.id == *id));
+        // Each record has all operations on a budget's value in a window: it is read once.
+        let keys: Vec<String> =
+            entries.iter().map(|(key, _)| key).collect::<BTreeSet<_>>().into_iter().cloned().collect();
+        let records = self.records::<Vec<Operation>>(keys.clone())?;
+        let mut known: BTreeMap<(String, String), Operation> = BTreeMap::new();
+        for (key, operations) in keys.into_iter().zip(records) {
+            let named = operations.unwrap_or_default().into_iter();
+            known.extend(named.map(|operation| ((key.clone(), operation.id.clone()), operation)));
         }
+        let mut all: Vec<Operation> = entries.iter().filter_map(|entry| known.remove(entry)).collect();
         all.retain(|operation| budget.is_none_or(|name| operation.budget == name));
         Ok(all)
     }
