@@ -31,7 +31,7 @@ const STEP: usize = 200;
 pub const MAX_EVENTS: usize = 1000;
 
 /// Everything at one moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// The moment.
     pub at: Timestamp,
@@ -216,21 +216,8 @@ impl SnapshotReader {
 
     /// Nothing has been recorded.
     fn empty(&self, env: &Env) -> Snapshot {
-        Snapshot {
-            at: env.now,
-            store: None,
-            sessions: Vec::new(),
-            budgets: Vec::new(),
-            classes: HashMap::new(),
-            unknown_budgets: plan::unknown_budgets(&self.config, &env.user(), env),
-            circuits: Vec::new(),
-            alerts: Vec::new(),
-            operations: Vec::new(),
-            events: Vec::new(),
-            metrics: Vec::new(),
-            config: self.config.clone(),
-            positions: HashMap::new(),
-        }
+        let unknown_budgets = plan::unknown_budgets(&self.config, &env.user(), env);
+        Snapshot { at: env.now, unknown_budgets, config: self.config.clone(), ..Snapshot::default() }
     }
 
     fn read_from(&mut self, env: &Env, store: &mut dyn Store) -> Result<Snapshot> {
