@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::Request;
 use axum::extract::rejection::{FormRejection, JsonRejection, PathRejection, QueryRejection};
 use axum::http::StatusCode;
-use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -80,12 +80,14 @@ impl Problem {
     }
 }
 
-/// Makes a problem of every failure that is not one yet: those of the parts that the server is made of.
+/// Makes a problem of every failure that is not one yet: those of the parts that the server is made of. The dashboard has
+/// pages of its own.
 pub async fn describe(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let status = response.status();
     let is_failure = status.is_client_error() || status.is_server_error();
-    if !is_failure || response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == MEDIA_TYPE) {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if !is_failure || kind == MEDIA_TYPE || kind.starts_with("text/html") {
         return response;
     }
     let detail = match status {
@@ -94,8 +96,11 @@ pub async fn describe(request: Request, next: Next) -> Response {
         status => status.canonical_reason().unwrap_or("the request failed").to_lowercase(),
     };
     let mut problem = Problem::new(status, detail).into_response();
-    if let Some(allowed) = response.headers().get(ALLOW) {
-        problem.headers_mut().insert(ALLOW, allowed.clone());
+    for (name, value) in response.headers() {
+        // Those of the body are the problem's own.
+        if name != CONTENT_TYPE && name != CONTENT_LENGTH {
+            problem.headers_mut().insert(name, value.clone());
+        }
     }
     problem
 }

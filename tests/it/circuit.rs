@@ -476,6 +476,6 @@ fn it_stays_open_in_a_store_of_the_version_before() {
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .unwrap();
-    assert_eq!((version, calls.len() % 24, calls.len() > 24), (7, 1, true));
+    assert_eq!((version, calls.len() % 24, calls.len() > 24), (8, 1, true));
     assert_eq!(home.journal(), "");
 }

@@ -194,7 +194,7 @@ fn it_counts_on_in_a_store_of_the_version_before() {
 
     let home = home.var("FUSEBOX_STORE_TEAM", "core");
     respond(&home, "old", 2, 200);
-    assert_eq!((version(&home), team_of(&home, "old").as_deref()), (7, Some("")));
+    assert_eq!((version(&home), team_of(&home, "old").as_deref()), (8, Some("")));
     respond(&home, "new", 3, 400);
     assert_eq!(shown(&home, &[]), ("core".into(), 400));
     let mine = home.status("old");

@@ -60,7 +60,7 @@ fn pages_load_only_files_of_this_server() {
 fn the_overview_says_where_budgets_breakers_and_alerts_stand() {
     let home = Home::new();
     two_sessions(&home);
-    let serve = Serve::start(&home, &[]);
+    let serve = Serve::start(&home, &["--import-every", "0"]);
     let page = serve.get(HOME).body;
     for said in [
         "1,450 / 1,000 tokens (145.00%)",
