@@ -1,9 +1,11 @@
 //! Clients that keep their connection, and ask for one address again and again.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
 
 use crate::server::Server;
 
@@ -14,9 +16,13 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects.
-    pub fn connect(address: &str) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+    /// Connects, as the client with this number: each has an address of its own, because the server bounds how often one
+    /// may ask.
+    pub fn connect(address: &str, number: u8) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 1, number), 0)).into()).unwrap();
+        socket.connect(&address.parse::<SocketAddr>().unwrap().into()).unwrap();
+        let stream = TcpStream::from(socket);
         stream.set_nodelay(true).unwrap();
         Self { stream: BufReader::new(stream), address: address.to_owned() }
     }
@@ -47,20 +53,20 @@ impl Client {
 /// Several clients of one server.
 pub struct Clients<'s> {
     server: &'s Server,
-    count: usize,
+    count: u8,
 }
 
 impl<'s> Clients<'s> {
     /// This many.
-    pub fn new(server: &'s Server, count: usize) -> Self {
+    pub fn new(server: &'s Server, count: u8) -> Self {
         Self { server, count }
     }
 
     /// Each asks for its next answer as soon as it has one. Returns how long each took.
     pub fn ask(&self, path: &str, time: Duration) -> Vec<Duration> {
         std::thread::scope(|scope| {
-            let one = || {
-                let mut client = Client::connect(&self.server.address);
+            let one = |number| {
+                let mut client = Client::connect(&self.server.address, number);
                 let mut took = Vec::new();
                 let end = Instant::now() + time;
                 while Instant::now() < end {
@@ -71,7 +77,7 @@ impl<'s> Clients<'s> {
                 }
                 took
             };
-            let threads: Vec<_> = (0..self.count).map(|_| scope.spawn(one)).collect();
+            let threads: Vec<_> = (1..=self.count).map(|number| scope.spawn(move || one(number))).collect();
             threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
         })
     }
@@ -80,11 +86,11 @@ impl<'s> Clients<'s> {
     pub fn ask_now_and_then(&self, path: &str, pause: Duration, work: impl FnOnce()) {
         let is_over = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            for n in 0..self.count {
+            for n in 1..=self.count {
                 let is_over = &is_over;
                 scope.spawn(move || {
-                    let mut client = Client::connect(&self.server.address);
-                    std::thread::sleep(pause * n as u32 / self.count as u32);
+                    let mut client = Client::connect(&self.server.address, n);
+                    std::thread::sleep(pause * u32::from(n) / u32::from(self.count));
                     while !is_over.load(Ordering::Relaxed) {
                         client.get(path);
                         std::thread::sleep(pause);

@@ -30,7 +30,7 @@ use self::home::{Home, Session, Text};
 use self::server::Server;
 
 /// Clients that ask at once.
-const CLIENTS: usize = 50;
+const CLIENTS: u8 = 50;
 
 /// What the slowest hundredth of the answers may take, in milliseconds.
 const BAR_MS: f64 = 50.0;

@@ -34,7 +34,7 @@ impl Server {
 
     /// The answer at this path, as JSON.
     pub fn get_json(&self, path: &str) -> Value {
-        let (status, body) = Client::connect(&self.address).get(path);
+        let (status, body) = Client::connect(&self.address, 1).get(path);
         assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&body));
         serde_json::from_slice(&body).unwrap()
     }
