@@ -1,5 +1,5 @@
 //! How fast `fusebox serve` answers, and whether hooks feel it: `cargo bench --bench serve [-- --bin DIR | --sessions N |
-//! --messages N | --seconds N | --quick | --json]`.
+//! --messages N | --seconds N | --quick | --wait | --json]`.
 //!
 //! Fills a store of each kind, and the ledger, with sessions and messages. Then clients ask for one address at a time, each
 //! for its next answer as soon as it has one. Finally, a hook runs alone, and while clients ask once a second each.
@@ -43,6 +43,8 @@ struct Options {
     sessions: usize,
     messages: usize,
     seconds: u64,
+    /// Whether to wait between filling and measuring.
+    wait: bool,
     json: bool,
 }
 
@@ -60,18 +62,23 @@ fn main() {
     let options = options();
     let dir = tempfile::Builder::new().prefix("serve-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let redis = redis::Server::start(dir.path()).expect("this benchmark needs redis-server");
+    let stores = ["SQLite", "Redis"].map(|store| {
+        // Its own session is never near its limit.
+        let home = Home::new(&dir.path().join(store)).with_limit(u64::MAX >> 12);
+        let home = if store == "Redis" { home.on_redis(&redis.url(), "bench") } else { home };
+        eprintln!("{store}: {} sessions, {} messages", options.sessions, options.messages);
+        let filled = fill::fill(&home, &options.bin, options.sessions, options.messages);
+        (store, home, filled)
+    });
+    if options.wait {
+        eprintln!("Both stores are filled. Enter starts the measurement.");
+        std::io::stdin().read_line(&mut String::new()).unwrap();
+    }
     let mut rows = Vec::new();
     let mut ratios = Vec::new();
-    for store in ["SQLite", "Redis"] {
-        let root = dir.path().join(store);
-        let home = |limit| {
-            let home = Home::new(&root).with_limit(limit);
-            if store == "Redis" { home.on_redis(&redis.url(), "bench") } else { home }
-        };
-        eprintln!("{store}: {} sessions, {} messages", options.sessions, options.messages);
-        let filled = fill::fill(&home(u64::MAX >> 12), &options.bin, options.sessions, options.messages);
-        rows.extend(answers(store, &home(u64::MAX >> 12), &filled, &options));
-        ratios.push((store, slowed_hook(home(u64::MAX >> 12), &options)));
+    for (store, home, filled) in stores {
+        rows.extend(answers(store, &home, &filled, &options));
+        ratios.push((store, slowed_hook(home, &options)));
     }
     match options.json {
         true => {
@@ -147,14 +154,16 @@ fn answers(store: &'static str, home: &Home, filled: &Filled, options: &Options)
         took.sort();
         let at = |part: f64| took[((took.len() - 1) as f64 * part).round() as usize].as_secs_f64() * 1e3;
         let per_second = took.len() as f64 / options.seconds as f64;
-        Row { store, path, answers: took.len(), per_second, p50_ms: at(0.5), p99_ms: at(0.99) }
+        let row = Row { store, path, answers: took.len(), per_second, p50_ms: at(0.5), p99_ms: at(0.99) };
+        eprintln!("{} {}: p50 {:.2} ms, p99 {:.2} ms", row.store, row.path, row.p50_ms, row.p99_ms);
+        row
     };
     addresses.into_iter().map(of).collect()
 }
 
 /// How much longer a hook takes while clients ask, by the medians.
 fn slowed_hook(home: Home, options: &Options) -> f64 {
-    let runs = if options.seconds < 5 { 60 } else { 200 };
+    let runs = if options.seconds < 5 { 800 } else { 2000 };
     let server_home = home.clone();
     let mut session = Session::begin(home);
     let program = options.bin.join("post-tool-use");
@@ -163,6 +172,8 @@ fn slowed_hook(home: Home, options: &Options) -> f64 {
     for _ in 0..4 {
         alone.extend(hook_times(&mut session, &program, runs / 4));
         let server = Server::start(&server_home, &options.bin);
+        // It reads everything once, when it is first asked.
+        server.get_json("/api/budget");
         let clients = Clients::new(&server, CLIENTS);
         clients.ask_now_and_then("/api/budget", Duration::from_secs(1), || {
             beside.extend(hook_times(&mut session, &program, runs / 4));
@@ -187,8 +198,14 @@ fn median(times: &mut [Duration]) -> f64 {
 }
 
 fn options() -> Options {
-    let mut options =
-        Options { bin: PathBuf::new(), sessions: 10_000, messages: 1_000_000, seconds: 5, json: false };
+    let mut options = Options {
+        bin: PathBuf::new(),
+        sessions: 10_000,
+        messages: 1_000_000,
+        seconds: 5,
+        wait: false,
+        json: false,
+    };
     let mut args = std::env::args().skip(1);
     let number = |arg: Option<String>| arg.and_then(|n| n.parse().ok()).expect("a number");
     let mut bin = None;
@@ -199,10 +216,11 @@ fn options() -> Options {
             "--messages" => options.messages = number(args.next()),
             "--seconds" => options.seconds = number(args.next()) as u64,
             "--quick" => options.seconds = 2,
+            "--wait" => options.wait = true,
             "--json" => options.json = true,
             "--bench" => {} // Passed by cargo.
             other => panic!(
-                "{other}: there are --bin DIR, --sessions N, --messages N, --seconds N, --quick and --json"
+                "{other}: there are --bin DIR, --sessions N, --messages N, --seconds N, --quick, --wait and --json"
             ),
         }
     }

@@ -19,10 +19,13 @@ use crate::platform::{Env, clock};
 /// A younger snapshot is fresh.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// The thread reads the store for at most one part in this many of the time, so that hooks do not have to wait for it.
+/// After a reading, the thread rests this many times as long as it took, so that hooks do not have to wait for it.
 const REST: u32 = 10;
 
-/// An older snapshot is too old to answer with.
+/// The longest rest.
+const MAX_REST: Duration = Duration::from_secs(30);
+
+/// An older snapshot is too old to answer with, unless the thread may still rest.
 const TOO_OLD: Duration = Duration::from_secs(5);
 
 /// How long a request waits for a snapshot.
@@ -111,11 +114,11 @@ impl Watcher {
             let view = views.borrow_and_update().clone();
             let age = view.age();
             let is_current = view.began > *self.decided.lock().unwrap_or_else(PoisonError::into_inner);
-            if age > FRESH.max(view.took * REST) || !is_current {
+            if age > view.rest() || !is_current {
                 self.ask();
             }
             // One that was begun after the question is as current as it gets.
-            if is_current && (age <= TOO_OLD || view.began > Some(asked)) {
+            if is_current && (age <= view.too_old() || view.began > Some(asked)) {
                 return view;
             }
             let left = MAX_WAIT.saturating_sub(asked.elapsed());
@@ -146,6 +149,16 @@ impl Watcher {
 impl View {
     fn age(&self) -> Duration {
         self.began.map_or(Duration::MAX, |began| began.elapsed())
+    }
+
+    /// How old it may get before the store is read again.
+    fn rest(&self) -> Duration {
+        (self.took * REST).clamp(FRESH, MAX_REST)
+    }
+
+    /// How old it may get before requests wait for the next one, which can be asked for only after the rest.
+    fn too_old(&self) -> Duration {
+        TOO_OLD.max(self.rest() * 2)
     }
 
     /// The same, but nothing newer could be read.
