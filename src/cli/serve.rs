@@ -54,7 +54,7 @@ pub struct ServeArgs {
     /// How the log is written, on standard error.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
-    /// Import what is new in the transcripts into the ledger every so many seconds, for reports; 0: never.
+    /// Seconds between imports of new transcripts into the ledger, for reports. 0: never.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     import_every: u32,
 }

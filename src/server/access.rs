@@ -107,6 +107,9 @@ fn caller(
             return Ok(Caller { name: "anonymous".to_owned() });
         }
         let detail = match need {
+            Need::Read if server.options.reads_are_open() => {
+                "a token is required, because the request came through a proxy: send it as `Authorization: Bearer TOKEN`"
+            }
             Need::Read => "a token is required: send it as `Authorization: Bearer TOKEN`",
             Need::Decide => "an operator's token is required: send it as `Authorization: Bearer TOKEN`",
         };

@@ -98,7 +98,7 @@ impl Server {
         self.decide(move |env, _, store| {
             let acknowledgement = Acknowledgement { by: actor, at: env.now, reason };
             let done = store.call(|store| store.acknowledge(&alerts, &acknowledgement));
-            done.map_err(|error| Problem::unavailable(error.to_string()))
+            done.map_err(Problem::from)
         })
         .await
     }

@@ -4,12 +4,11 @@
 //! budgets, the store itself knows the key as well, so they count once for good, on all servers.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::{HeaderName, HeaderValue};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
@@ -56,12 +55,7 @@ pub fn key(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Repeats the answer to a request that was already answered.
-pub async fn repeat(
-    State(server): State<Arc<Server>>,
-    ConnectInfo(client): ConnectInfo<SocketAddr>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub async fn repeat(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
     if request.method() != Method::POST || !request.headers().contains_key(HEADER) {
         return next.run(request).await;
     }
@@ -70,7 +64,7 @@ pub async fn repeat(
         return Problem::bad_request(detail).into_response();
     };
     let name = request.extensions().get::<Caller>().map_or("", |caller| caller.name.as_str());
-    let named = hash([name, &client.ip().to_string(), request.uri().path(), key].join("\n"));
+    let named = hash([name, request.uri().path(), key].join("\n"));
     let (parts, body) = request.into_parts();
     let Ok(bytes) = to_bytes(body, MAX_BODY).await else {
         return Problem::new(

@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
+use axum::extract::OriginalUri;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use axum_server::Handle;
@@ -203,10 +204,10 @@ fn router(server: Arc<Server>) -> Router {
         .with_state(server)
 }
 
-async fn not_found(uri: axum::http::Uri) -> Problem {
+async fn not_found(OriginalUri(uri): OriginalUri) -> Problem {
     Problem::not_found("address", uri.path())
 }
 
 async fn method_not_allowed() -> Problem {
-    Problem::new(axum::http::StatusCode::METHOD_NOT_ALLOWED, "this address does not have that method")
+    Problem::new(axum::http::StatusCode::METHOD_NOT_ALLOWED, "this address does not accept that method")
 }

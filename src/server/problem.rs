@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::MAX_BODY;
 use crate::app::operate::Refusal;
+use crate::app::store_access::Unavailable;
 
 /// The media type of problems.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -92,7 +93,7 @@ pub async fn describe(request: Request, next: Next) -> Response {
     }
     let detail = match status {
         StatusCode::PAYLOAD_TOO_LARGE => format!("the body must have at most {MAX_BODY} bytes"),
-        StatusCode::METHOD_NOT_ALLOWED => "this address does not have that method".to_owned(),
+        StatusCode::METHOD_NOT_ALLOWED => "this address does not accept that method".to_owned(),
         status => status.canonical_reason().unwrap_or("the request failed").to_lowercase(),
     };
     let mut problem = Problem::new(status, detail).into_response();
@@ -121,6 +122,19 @@ impl IntoResponse for Problem {
     }
 }
 
+/// What to say if the server's own login to the shared store may record, but not decide.
+const NOT_AN_OPERATOR: &str = "this server is logged in to the shared store as a user that may not decide: start it as the \
+     operator (docs/serve.md, \"With a shared store\")";
+
+impl From<Unavailable> for Problem {
+    fn from(failure: Unavailable) -> Self {
+        match failure.is_denied() {
+            true => Self::new(StatusCode::FORBIDDEN, NOT_AN_OPERATOR),
+            false => Self::unavailable(failure.to_string()),
+        }
+    }
+}
+
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = match &refusal {
@@ -131,11 +145,31 @@ impl From<Refusal> for Problem {
             | Refusal::AmbiguousValue { .. }
             | Refusal::Unknown(_)
             | Refusal::NotReset(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            // The server's own login to the shared store may not decide.
-            Refusal::Denied(_) | Refusal::Store(_) => return Self::unavailable(refusal.to_string()),
+            Refusal::Denied(_) => return Self::new(StatusCode::FORBIDDEN, NOT_AN_OPERATOR),
+            Refusal::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
-        Self::new(status, refusal.to_string())
+        // Where a command's refusal names options and commands, this names fields and addresses.
+        match refusal {
+            Refusal::Store(failure) => failure.into(),
+            Refusal::WrongUnit { name, unit, option } => {
+                let field = option.replace('-', "_");
+                Self::new(status, format!("budget {name} counts {unit}: use additional_{field}"))
+            }
+            Refusal::NotOpen { session, of } => {
+                Self::new(status, format!("session {session} has no open circuit breaker{of}"))
+            }
+            Refusal::NoReason => Self::new(status, "a reason is required"),
+            refusal => Self::new(status, refusal.to_string()),
+        }
     }
+}
+
+/// What a library says about a request, without its own words around it.
+fn plain(text: &str) -> String {
+    let text =
+        text.strip_prefix("Failed to deserialize the JSON body into the target type: ").unwrap_or(text);
+    let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(text);
+    text.rsplit_once(" at line ").map_or(text, |(text, _)| text).to_owned()
 }
 
 impl From<JsonRejection> for Problem {
@@ -145,13 +179,13 @@ impl From<JsonRejection> for Problem {
             StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
             other => other,
         };
-        Self::new(status, rejection.body_text())
+        Self::new(status, plain(&rejection.body_text()))
     }
 }
 
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Self {
-        Self::bad_request(rejection.body_text())
+        Self::bad_request(plain(&rejection.body_text()))
     }
 }
 

@@ -92,7 +92,7 @@ pub struct Tokens {
 /// What was read.
 #[derive(Debug)]
 struct TokenFile {
-    /// Modification time and inode: another one means that the file changed.
+    /// When the file or its mode changed, and its inode: another one means that it must be read again.
     version: (i64, i64, u64),
     holders: Vec<(SecretHash, Holder)>,
 }
@@ -161,7 +161,7 @@ impl TokenFile {
 }
 
 fn version(found: &std::fs::Metadata) -> (i64, i64, u64) {
-    (found.mtime(), found.mtime_nsec(), found.ino())
+    (found.ctime(), found.ctime_nsec(), found.ino())
 }
 
 /// Creates the file, if it does not exist.

@@ -4,6 +4,7 @@ mod checks;
 mod decisions;
 mod lines;
 mod secrets;
+mod server;
 
 use crate::harness::{Home, Ran, run};
 use crate::redis::users::{self, PASSWORD};

@@ -59,12 +59,15 @@ pub struct BudgetJson {
     used: Count,
     /// The limit in tokens; `null` if it counts something else.
     max_tokens: Option<u64>,
-    /// The limit in force, with extensions.
+    /// The limit in force, with extensions and history.
     #[schema(value_type = f64, minimum = 0)]
     limit: Count,
     /// The hard limit in force, which extensions cannot pass; `null` if there is none.
     #[schema(value_type = Option<f64>, minimum = 0)]
     hard_limit: Option<Count>,
+    /// Units that the session used before Fusebox watched it; included in `used`, `limit` and `hard_limit`.
+    #[schema(value_type = f64)]
+    history: Count,
     /// Units added by extensions; included in `limit`.
     #[schema(value_type = f64, minimum = 0)]
     extension: Count,
@@ -123,6 +126,7 @@ impl BudgetJson {
             max_tokens: tokens(state.limit()),
             limit: count(state.limit()),
             hard_limit: state.hard_limit().map(count),
+            history: count(state.history),
             extension: count(state.extension),
             utilization: state.utilization(),
             remaining: count(state.remaining()),
