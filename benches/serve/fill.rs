@@ -68,6 +68,8 @@ pub fn fill(home: &Home, bin: &Path, sessions: usize, messages: usize) -> Filled
 fn environment(home: &Home) -> Env {
     let variables = home.variables().into_iter().filter(|(name, _)| !name.starts_with("CLAUDE"));
     let vars = variables.map(|(name, value)| (name.to_owned(), value.to_string_lossy().into_owned()));
+    // Many messages in one step take longer than one.
+    let vars = vars.chain([("FUSEBOX_STORE_REDIS_TIMEOUT_MS".to_owned(), "1000".to_owned())]);
     Env { vars: vars.collect(), cwd: home.project.clone(), ..Env::from_process() }
 }
 
