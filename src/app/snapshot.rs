@@ -4,7 +4,7 @@
 //! Read-only: no transcript is read, nothing is refilled, and no store is created. Sessions that have ended are read once
 //! and remembered, so that a snapshot of many sessions stays cheap.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use wildmatch::WildMatch;
 
@@ -148,7 +148,7 @@ pub struct SnapshotReader {
     problems: Vec<String>,
 }
 
-/// A session that has ended, as it was read. Only decisions still change it.
+/// A session that has ended, and started none that has not, as it was read. Only decisions still change it.
 struct EndedSession {
     row: SessionRow,
     decisions: usize,
@@ -267,6 +267,10 @@ impl SnapshotReader {
             *decisions.entry(&operation.value).or_default() += 1;
         }
         let decisions_on = |id: &str| decisions.get(id).copied().unwrap_or(0);
+        // What a session uses also counts for the one that started it.
+        let running = rows.iter().filter(|row| row.ended.is_none());
+        let charged: HashSet<String> = running.filter_map(|row| row.session.parent.clone()).collect();
+        self.ended.retain(|id, _| !charged.contains(id));
         let is_known = |row: &SessionRow| {
             let known = self.ended.get(&row.session.id);
             known.is_some_and(|known| known.row == *row && known.decisions == decisions_on(&row.session.id))
@@ -284,7 +288,7 @@ impl SnapshotReader {
             };
             budgets.extend(states.iter().cloned());
             let subagents = if is_live { store.slots(id)?.live() } else { 0 };
-            if row.ended.is_some() {
+            if row.ended.is_some() && !charged.contains(id) {
                 let known =
                     EndedSession { row: row.clone(), decisions: decisions_on(id), used, budgets: states };
                 self.ended.insert(id.clone(), known);
@@ -374,7 +378,7 @@ fn entries(
     others: Vec<BudgetState>,
     of_sessions: Vec<BudgetState>,
 ) -> Vec<BudgetEntry> {
-    let live: std::collections::HashSet<&str> = sessions
+    let live: HashSet<&str> = sessions
         .iter()
         .filter(|session| session.is_live)
         .map(|session| session.row.session.id.as_str())

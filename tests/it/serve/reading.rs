@@ -1,5 +1,11 @@
 //! Sessions, the history, health.
 
+use fusebox::app::open_store::StoreLocation;
+use fusebox::domain::message::{Message, MessageKey, UsageSource};
+use fusebox::domain::usage::Usage;
+use fusebox::prices::Prices;
+use fusebox::store::{Batch, Session};
+use fusebox::transcript::Fact;
 use serde_json::{Value, json};
 
 use super::{Serve, busy_session, on_both_stores, spend};
@@ -111,4 +117,44 @@ fn a_server_whose_store_is_down_is_healthy_and_not_ready() {
     let down = serve.wait_for("/api/ready", |answer| answer.status == 503);
     assert_eq!((down.header("retry-after"), down.header("content-type")), ("5", "application/problem+json"));
     assert_eq!(serve.get("/api/health").status, 200);
+}
+
+/// Records a response of a session in the store, as its hook would.
+fn record(home: &Home, session: &Session, n: u64, tokens: u64) {
+    let env = home.env();
+    let config = fusebox::config::load(&env, None).config;
+    let mut store = StoreLocation::new(&config).open(&env, None).unwrap().0;
+    store.connect().unwrap();
+    let key = MessageKey::from_parts(&["message", &session.id, &n.to_string()]);
+    let recorded = Usage { input: tokens, ..Usage::default() };
+    let message = Message { recorded, stopped: true, ..Message::new(key, UsageSource::Response, env.now) };
+    let batch = Batch {
+        session,
+        facts: &[Fact::Message(message)],
+        budgets: &[],
+        alert: false,
+        claim: false,
+        seen: env.now,
+        observation: None,
+        now: env.now,
+        prices: &Prices::default(),
+    };
+    store.apply(&batch).unwrap();
+}
+
+#[test]
+fn a_session_that_has_ended_goes_on_counting_for_those_that_it_started() {
+    on_both_stores(|home| {
+        home.configure("[[budget]]\nname = \"session\"\nlimit = 1000\n");
+        spend(home, "outer", 1, 100);
+        assert!(home.hook("SessionEnd", "outer", json!({"reason": "other"})).is_silent());
+        let parent = Some("outer".to_owned());
+        let inner = Session { id: "inner".into(), user: "tester".into(), parent, ..Session::default() };
+        let serve = Serve::start(home, &[]);
+        for (n, used) in [(1, 150), (2, 200)] {
+            record(home, &inner, n, 50);
+            let path = "/api/budget?all=true&value=outer";
+            serve.wait_for(path, |answer| answer.json()["budgets"][0]["used"] == used);
+        }
+    });
 }
