@@ -29,6 +29,7 @@ pub mod price_check;
 pub mod process_tree;
 pub mod project;
 mod protect;
+pub mod quota;
 pub mod record;
 pub mod record_plan;
 pub mod recovery;

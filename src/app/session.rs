@@ -266,6 +266,7 @@ impl<'a> SessionContext<'a> {
             user: self.env.user(),
             team: self.config.team.clone().unwrap_or_default(),
             task_type: self.config.task_type.clone().unwrap_or_default(),
+            chain: self.env.chain().unwrap_or_else(|| self.source.session.clone()),
             parent: None,
             client: None,
         }
@@ -288,12 +289,13 @@ impl<'a> SessionContext<'a> {
     pub fn scope_values(&self, session: &Session, scope: Scope) -> Vec<String> {
         match scope {
             Scope::Session => std::iter::once(&session.id).chain(&self.cache.ancestors).cloned().collect(),
-            Scope::Project | Scope::User | Scope::Team | Scope::TaskType => {
+            Scope::Project | Scope::User | Scope::Team | Scope::TaskType | Scope::Member | Scope::Chain => {
                 session.attribution().value(scope).map(str::to_owned).into_iter().collect()
             }
             Scope::Model => self.cache.models_seen.iter().cloned().collect(),
             Scope::AgentType => self.cache.agent_types.iter().cloned().collect(),
-            Scope::History => Vec::new(),
+            // Budgets of platforms hold back their calls only.
+            Scope::Platform | Scope::History => Vec::new(),
         }
     }
 

@@ -94,6 +94,7 @@ fn unknown_session(env: &Env, id: &str, transcript: &Path) -> Session {
         team: team.unwrap_or_default(),
         // Its variables are gone.
         task_type: String::new(),
+        chain: id.to_owned(),
         parent: None,
         client: None,
     }

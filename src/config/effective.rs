@@ -104,6 +104,7 @@ impl Draft {
         Ok(Config {
             enabled: self.checked("enabled").flag()?,
             tenant: self.checked("store.tenant").text()?,
+            platforms: Vec::new(),
             team: self.checked("store.team").optional(CheckedValue::text)?,
             redis: self.redis()?,
             budgets: budgets.map(|budget| self.budget(budget)).collect::<Result<_, _>>()?,

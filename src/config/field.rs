@@ -117,7 +117,7 @@ pub(super) const MODES: [(&str, Mode); 2] = [("shadow", Mode::Shadow), ("enforce
 pub(super) const STORE_DOWN: [(&str, StoreDown); 3] =
     [("allow", StoreDown::Allow), ("local", StoreDown::Local), ("deny", StoreDown::Deny)];
 
-const SCOPES: ValueKind = ValueKind::OneOf(&names(Scope::ALL), &["platform", "chain", "task"]);
+const SCOPES: ValueKind = ValueKind::OneOf(&names(Scope::ALL), &["task"]);
 const PROMPT_LINE_MODES: ValueKind = ValueKind::OneOf(&names(PromptLineMode::ALL), &[]);
 const STATUS_PARTS: ValueKind = ValueKind::Selection(&StatusPart::NAMES);
 const NAMED_PRESETS: ValueKind = ValueKind::OneOf(&names(PRESETS), &[]);

@@ -43,6 +43,7 @@ use self::variable::ProjectVariables;
 use crate::agents::project_settings;
 use crate::domain::breaker::policy::Policy;
 use crate::domain::budget::Budget;
+use crate::domain::platform::Platform;
 use crate::domain::throttle::ThrottleLimits;
 use crate::platform::Env;
 use crate::prices::Prices;
@@ -57,6 +58,9 @@ pub struct Config {
     pub enabled: bool,
     /// Part of every key in the store.
     pub tenant: String,
+    /// The platforms whose calls are counted.
+    #[serde(default)]
+    pub platforms: Vec<Platform>,
     /// The person's team, which new sessions are charged to.
     pub team: Option<String>,
     /// The shared store; `None`: the embedded one.
@@ -108,6 +112,7 @@ impl Config {
         Self {
             enabled: false,
             tenant: DEFAULT_TENANT.to_owned(),
+            platforms: Vec::new(),
             team: None,
             redis: None,
             budgets: Vec::new(),

@@ -39,6 +39,15 @@ pub struct Attribution {
     pub team: String,
     /// The declared task type.
     pub task_type: String,
+    /// The chain of tasks.
+    pub chain: String,
+    /// The user as a member of the team; see [`member`].
+    pub member: String,
+}
+
+/// The value of [`Scope::Member`]: `team/user`. Empty if one of them is.
+pub fn member(team: &str, user: &str) -> String {
+    if team.is_empty() || user.is_empty() { String::new() } else { format!("{team}/{user}") }
 }
 
 impl Attribution {
@@ -49,7 +58,9 @@ impl Attribution {
             Scope::User => Some(&self.user),
             Scope::Team => Some(&self.team),
             Scope::TaskType => Some(&self.task_type),
-            Scope::Session | Scope::History | Scope::Model | Scope::AgentType => None,
+            Scope::Member => Some(&self.member),
+            Scope::Chain => Some(&self.chain),
+            Scope::Session | Scope::History | Scope::Model | Scope::AgentType | Scope::Platform => None,
         }
     }
 }
@@ -76,8 +87,9 @@ pub fn charged_values<'a>(
         Scope::History if message.held && watched_from.is_some_and(|from| message.at < from) => {
             targets.sessions.clone()
         }
-        Scope::History => Vec::new(),
-        Scope::Project | Scope::User | Scope::Team | Scope::TaskType => {
+        // Responses of agents are no calls of a platform.
+        Scope::History | Scope::Platform => Vec::new(),
+        Scope::Project | Scope::User | Scope::Team | Scope::TaskType | Scope::Member | Scope::Chain => {
             targets.attribution.value(family.scope).into_iter().collect()
         }
         Scope::Model => vec![message.model.as_str()],

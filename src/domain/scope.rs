@@ -20,6 +20,12 @@ pub enum Scope {
     AgentType,
     /// The declared purpose of the session (`FUSEBOX_TASK_TYPE`).
     TaskType,
+    /// Each member of a team (`scope = "team"` with `per = "user"`). The value is `team/user`.
+    Member,
+    /// A service that agents and scripts call, such as Gemini: its calls, not the agent's own responses.
+    Platform,
+    /// A chain of tasks (`FUSEBOX_CHAIN`, else the session): the responses of its sessions and its calls of platforms.
+    Chain,
     /// What a session used before Fusebox watched it. Counted separately and added to the session's limits. Not
     /// available in the configuration.
     #[serde(skip_deserializing)]
@@ -28,7 +34,7 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope that can be configured, and its name.
-    pub const ALL: [(&'static str, Self); 7] = [
+    pub const ALL: [(&'static str, Self); 10] = [
         ("session", Self::Session),
         ("project", Self::Project),
         ("user", Self::User),
@@ -36,6 +42,9 @@ impl Scope {
         ("model", Self::Model),
         ("agent_type", Self::AgentType),
         ("task_type", Self::TaskType),
+        ("member", Self::Member),
+        ("platform", Self::Platform),
+        ("chain", Self::Chain),
     ];
 
     /// The name in the configuration.

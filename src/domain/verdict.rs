@@ -118,9 +118,16 @@ pub fn concerns(state: &BudgetState, caller: &Caller) -> bool {
     match state.budget.scope {
         Scope::Model => state.value == caller.model,
         Scope::AgentType => state.value == caller.agent_type,
-        Scope::Session | Scope::Project | Scope::User | Scope::Team | Scope::TaskType | Scope::History => {
-            true
-        }
+        // It holds back calls of the platform only.
+        Scope::Platform => false,
+        Scope::Session
+        | Scope::Project
+        | Scope::User
+        | Scope::Team
+        | Scope::TaskType
+        | Scope::Member
+        | Scope::Chain
+        | Scope::History => true,
     }
 }
 

@@ -24,7 +24,12 @@ impl Stopwatch {
 pub fn clock() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let read = since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
-    Timestamp(read.saturating_add(test_offset()))
+    Timestamp(read.saturating_add(test_offset()).saturating_add(test_skew()))
+}
+
+/// The time of a store's clock, which tests move together with the clocks of all machines.
+pub fn store_clock(read: Timestamp) -> Timestamp {
+    read.plus_millis(test_offset())
 }
 
 /// Milliseconds by which tests move the clock, read from the file that `FUSEBOX_TEST_CLOCK` names. Only in builds with
@@ -39,6 +44,19 @@ fn test_offset() -> i64 {
 
 #[cfg(not(feature = "test-clock"))]
 const fn test_offset() -> i64 {
+    0
+}
+
+/// Milliseconds by which tests set the clock of one machine wrong (`FUSEBOX_TEST_SKEW`). In builds with the feature
+/// `test-clock` only.
+#[cfg(feature = "test-clock")]
+#[allow(clippy::disallowed_methods)]
+fn test_skew() -> i64 {
+    std::env::var("FUSEBOX_TEST_SKEW").ok().and_then(|ms| ms.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(not(feature = "test-clock"))]
+const fn test_skew() -> i64 {
     0
 }
 

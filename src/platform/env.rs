@@ -62,6 +62,11 @@ impl Env {
         named.or_else(|| system::user(self.uid).map(|(name, _)| name)).unwrap_or_else(|| self.uid.to_string())
     }
 
+    /// The chain of tasks that the process belongs to: `FUSEBOX_CHAIN`.
+    pub fn chain(&self) -> Option<String> {
+        self.var("FUSEBOX_CHAIN").map(str::to_owned)
+    }
+
     /// Folder of the embedded store and the journal: `FUSEBOX_STATE_DIR`, else `$XDG_STATE_HOME/fusebox`, else
     /// `~/.local/state/fusebox`.
     pub fn state_dir(&self) -> Option<PathBuf> {

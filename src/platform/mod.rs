@@ -21,7 +21,7 @@ mod system;
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 compile_error!("Fusebox runs on Linux and macOS");
 
-pub use clock::{Stopwatch, clock, test_panic, test_patience};
+pub use clock::{Stopwatch, clock, store_clock, test_panic, test_patience};
 pub use env::{Env, is_test_runner, machine_fingerprint, program_dir, uid};
 pub use system::SYSTEM;
 

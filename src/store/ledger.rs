@@ -12,6 +12,7 @@ use super::metrics::MetricChanges;
 use crate::domain::budget::Scope;
 use crate::domain::counter::{self, Attribution, ChargeTargets, CounterFamily, CounterKey};
 use crate::domain::message::{ClientTotal, Message, MessageKey};
+use crate::domain::reservation::Reservation;
 use crate::domain::time::Timestamp;
 use crate::prices::Prices;
 
@@ -363,6 +364,20 @@ impl CounterChanges {
     fn add(&mut self, family: &str, value: &str, start: Timestamp, at: Timestamp, change: &CounterDelta) {
         let (family, value) = (family.to_owned(), value.to_owned());
         self.counters.entry(CounterMove { family, value, start: start.0, at: at.0 }).or_default().add(change);
+    }
+
+    /// Adds a change of what a reservation charges.
+    pub fn add_reservation(
+        &mut self,
+        families: &CounterFamilies,
+        reservation: &Reservation,
+        change: &CounterDelta,
+    ) {
+        for (name, family) in families.iter() {
+            if let Some(value) = reservation.value(family.scope) {
+                self.add(name, value, family.rule.at(reservation.at).start, reservation.at, change);
+            }
+        }
     }
 
     /// All nonzero changes of counters.

@@ -1,6 +1,6 @@
 //! The store: messages, counters, alerts and operations.
 //!
-//! Its interface is four traits: [`Record`], [`Decide`], [`Query`], [`Recover`]; a [`Store`] has all of them. A counter
+//! Its interface is five traits: [`Record`], [`Decide`], [`Quota`], [`Query`], [`Recover`]; a [`Store`] has all of them. A counter
 //! is a cached sum over messages, and is computed if missing. Everything that one hook records goes into one
 //! [`Record::apply`], which is atomic.
 
@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod offline_counts;
 pub mod plan_file;
 mod query;
+pub mod quota;
 mod record;
 mod recover;
 pub mod redis;
@@ -32,6 +33,7 @@ pub use self::batch_sequence::BatchSequence;
 pub use self::decide::Decide;
 pub use self::error::{BackendErrorKind, Result, StoreError};
 pub use self::query::{Query, StoreKind};
+pub use self::quota::Quota;
 pub use self::record::Record;
 pub use self::recover::Recover;
 pub use self::session::{ClientProcess, Session, SessionRow, SessionTotal};
@@ -41,6 +43,6 @@ pub use self::session::{ClientProcess, Session, SessionRow, SessionTotal};
 const CLAIM_MS: i64 = 5_000;
 
 /// A complete store.
-pub trait Store: Record + Decide + Query + Recover + Send {}
+pub trait Store: Record + Decide + Quota + Query + Recover + Send {}
 
-impl<T: Record + Decide + Query + Recover + Send> Store for T {}
+impl<T: Record + Decide + Quota + Query + Recover + Send> Store for T {}

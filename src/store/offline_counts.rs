@@ -215,9 +215,15 @@ pub fn counts(state: &BudgetState, message: &Message) -> bool {
     let value = match state.budget.scope {
         Scope::Model => message.model == state.value,
         Scope::AgentType => message.agent_type == state.value,
-        Scope::Session | Scope::Project | Scope::User | Scope::Team | Scope::TaskType | Scope::History => {
-            true
-        }
+        Scope::Platform => false,
+        Scope::Session
+        | Scope::Project
+        | Scope::User
+        | Scope::Team
+        | Scope::TaskType
+        | Scope::Member
+        | Scope::Chain
+        | Scope::History => true,
     };
     value && state.window.contains(message.at) && message.at >= counted_since(state)
 }

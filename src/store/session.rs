@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::counter::Attribution;
+use crate::domain::counter::{Attribution, member};
 use crate::domain::message::{ClientTotal, Message, UsageSource};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
@@ -35,6 +35,9 @@ pub struct Session {
     pub team: String,
     /// Declared task type; empty if none.
     pub task_type: String,
+    /// The chain of tasks that it is charged to. (Caches and records of earlier versions lack it.)
+    #[serde(default)]
+    pub chain: String,
     /// Its parent session, if any.
     pub parent: Option<String>,
     /// Its client process.
@@ -49,6 +52,8 @@ impl Session {
             user: self.user.clone(),
             team: self.team.clone(),
             task_type: self.task_type.clone(),
+            chain: self.chain.clone(),
+            member: member(&self.team, &self.user),
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct Analysis<'a> {
     pub files: BTreeMap<String, String>,
     /// The suspicions so far.
     pub suspicions: Vec<Suspicion>,
+    /// The programs that are run, with their arguments.
+    pub programs: Vec<Vec<String>>,
     /// Nesting depth of the texts being read.
     pub depth: usize,
     /// Whether what is run now leaves the client's process tree.
@@ -53,6 +55,7 @@ impl<'a> Analysis<'a> {
             cwd: at.cwd.to_owned(),
             files: BTreeMap::new(),
             suspicions: Vec::new(),
+            programs: Vec::new(),
             depth: 0,
             is_detached: false,
             client_names: BTreeSet::new(),

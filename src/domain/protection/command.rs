@@ -9,6 +9,9 @@ use super::{ChangeExtent, ProtectionReason, Suspicion, client, code, own_command
 /// How many arguments of a program that types are joined without spaces, each with those after it.
 const MAX_PIECES: usize = 16;
 
+/// Maximum number of programs that are listed.
+const MAX_PROGRAMS: usize = 1024;
+
 /// Maximum number of programs that run each other (`env nohup timeout …`).
 pub(super) const MAX_PREFIXES: usize = 16;
 
@@ -79,6 +82,10 @@ impl Analysis<'_> {
                 return self.run_program(program, &arguments, "", changed, left - 1);
             }
             return self.run_program(program, &arguments, input, changed, left - 1);
+        }
+        if self.programs.len() < MAX_PROGRAMS {
+            self.programs
+                .push(std::iter::once(program.to_owned()).chain(arguments.iter().cloned()).collect());
         }
         self.check_own_program(program, arguments);
         let is_other_name = self.client_names.contains(program);

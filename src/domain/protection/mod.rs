@@ -157,6 +157,14 @@ pub fn check_command(text: &str, at: ShellContext) -> Vec<Suspicion> {
     analysis.suspicions
 }
 
+/// The programs that shell text runs, with their arguments: in loops once, and not what another program starts unseen.
+pub fn programs(text: &str, at: ShellContext) -> Vec<Vec<String>> {
+    let text: String = text.chars().take(MAX_TEXT).collect();
+    let mut analysis = Analysis::new(&text, at);
+    Parser::new(&text).run(&mut analysis);
+    analysis.programs
+}
+
 /// Checks a tool that reads the file `path`, or what is below it.
 pub fn check_file_read(path: &str, at: ShellContext) -> Vec<Suspicion> {
     let mut analysis = Analysis::new(path, at);

@@ -13,7 +13,7 @@ const LINK_COMMANDS: &str = "evalsha script|load select";
 
 /// Commands that scripts call when hooks record or somebody queries.
 const RECORD_COMMANDS: &str = "exists expire get hdel hget hgetall hmget hset hsetnx hvals lrange sadd set sismember smembers \
-    srem type zadd zrange zrangebyscore zremrangebyscore zrevrange zscore";
+    srem time type zadd zrange zrangebyscore zremrangebyscore zrevrange zscore";
 
 /// Additional commands when a person decides or checks the server.
 const DECIDE_COMMANDS: &str = "info rpush";

@@ -12,11 +12,12 @@ use super::keys::Keys;
 use super::record::StepOutcome;
 use super::scripts::ANNOUNCE;
 use super::step::{Step, StepResult};
-use super::unit_of_work::to_json;
+use super::unit_of_work::{UnitOfWork, to_json};
 use super::{DECISIONS_S, RETENTION_S, RedisStore};
 use crate::domain::alert::BudgetAlert;
 use crate::domain::budget::BudgetState;
 use crate::domain::event::Event;
+use crate::domain::time::Timestamp;
 use crate::store::metrics::{MAX_LABELS, MetricChanges};
 use crate::store::{Batch, CLAIM_MS, Result};
 
@@ -49,7 +50,7 @@ impl RedisStore {
                 let crossed = after.crossed(after.budget.measure(&before.amount()));
                 for threshold in crossed {
                     let alert = BudgetAlert::new(&after, threshold, batch.now);
-                    let raised = self.raised_key(&after, &alert);
+                    let raised = raised_key(&self.keys, &after, &alert);
                     if raising.insert(raised.clone()) {
                         let unshown = unshown_key(&self.keys, &after);
                         raise.push(json!([
@@ -86,13 +87,32 @@ impl RedisStore {
         let event = |(id, text): (i64, Vec<u8>)| Some(Event { id, ..serde_json::from_slice(&text).ok()? });
         Ok((shown.into_iter().filter_map(alert).collect(), told.into_iter().filter_map(event).collect()))
     }
+}
 
-    /// The key that marks this alert as raised: once per threshold, limit and reset.
-    fn raised_key(&self, state: &BudgetState, alert: &BudgetAlert) -> String {
-        let [budget, start, value] = &alert_key(state);
-        let millionths = (alert.threshold * 1e6).round().to_string();
-        let (limit, since) =
-            (alert.limit.to_string(), state.since.unwrap_or(state.window.start).0.to_string());
-        self.keys.raised(&[budget, start, value, &millionths, &limit, &since])
+/// The key that marks this alert as raised: once per threshold, limit and reset.
+fn raised_key(keys: &Keys, state: &BudgetState, alert: &BudgetAlert) -> String {
+    let [budget, start, value] = &alert_key(state);
+    let millionths = (alert.threshold * 1e6).round().to_string();
+    let (limit, since) = (alert.limit.to_string(), state.since.unwrap_or(state.window.start).0.to_string());
+    keys.raised(&[budget, start, value, &millionths, &limit, &since])
+}
+
+/// Raises the alerts for the thresholds that a step crosses which knows its counters before and after.
+pub fn put_alerts(work: &mut UnitOfWork, after: &BudgetState, before: u64, now: Timestamp) -> Result<()> {
+    for threshold in after.crossed(before) {
+        let alert = BudgetAlert::new(after, threshold, now);
+        let raised = raised_key(work.keys, after, &alert);
+        if work.get(&raised, "").is_some() {
+            continue;
+        }
+        let (last, unshown) = (work.keys.alert_number(), unshown_key(work.keys, after));
+        let number = (work.get_number(&last, "").unwrap_or(0) + 1).to_string();
+        work.put(&raised, "", "1");
+        work.put(&last, "", number.clone());
+        work.put_record(&work.keys.alert(&number), "", &alert)?;
+        work.write(&["ZADD", &work.keys.alerts(), &number, &number]);
+        work.write(&["SADD", &unshown, &number]);
+        work.step.metrics.extend(MetricChanges::of_alert(&alert));
     }
+    Ok(())
 }

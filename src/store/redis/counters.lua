@@ -75,6 +75,21 @@ local function counted(message, classes)
   return message.c
 end
 
+-- What a session is charged to in a scope.
+local function charged_to(session, scope)
+  if scope ~= 'member' then return session[scope] end
+  return session.team ~= '' and session.team and session.team .. '/' .. session.user
+end
+
+-- Adds what reservations of this platform or chain charge.
+local function add_reservations(ask, wanted, to, sum)
+  for _, id in ipairs(call('ZRANGEBYSCORE', ask.data .. 'reservations', wanted.from, to)) do
+    local found = record(ask, ask.data .. 'reservation:' .. id)
+    local is_of = found and type(found.c) == 'table' and type(found.d) == 'table' and found.d[wanted.scope] == wanted.value
+    for class = 1, is_of and ask.classes or 0 do sum[class] = sum[class] + (tonumber(found.c[class]) or 0) end
+  end
+end
+
 -- The sum of the messages for a counter. Reads only messages that may count: not those of sessions charged to another
 -- value, nor of a model or agent type last counted (`values`) before the window.
 local function add_up(ask, wanted)
@@ -83,15 +98,19 @@ local function add_up(ask, wanted)
   local of_session = scope == 'session' or scope == 'history'
   local of_message = scope == 'model' or scope == 'agent_type'
   local last = of_message and call('ZSCORE', ask.data .. 'values', scope .. ' ' .. value)
+  local to = wanted.to and '(' .. wanted.to or '+inf'
+  if scope == 'platform' or scope == 'chain' then add_reservations(ask, wanted, to, sum) end
   if of_session then
     sessions = { value }
+  elseif scope == 'platform' then
+    return text_of(sum)
   elseif not of_message or (last and (wanted.from == '-inf' or tonumber(last) >= tonumber(wanted.from))) then
     sessions = call('ZRANGE', ask.data .. 'sessions', 0, -1)
   end
   for _, session in ipairs(sessions) do
     local charged = of_session or of_message or record(ask, ask.data .. 'session:' .. part(session))
-    local counts_here = charged == true or (charged and charged[scope] == value)
-    local list, to = ask.data .. 'messages:' .. part(session), wanted.to and '(' .. wanted.to or '+inf'
+    local counts_here = charged == true or (charged and charged_to(charged, scope) == value)
+    local list = ask.data .. 'messages:' .. part(session)
     for _, hex in ipairs(counts_here and call('ZRANGEBYSCORE', list, wanted.from, to) or {}) do
       local message = record(ask, ask.data .. 'message:' .. hex)
       local counts = counted(message, ask.classes)

@@ -86,6 +86,12 @@ names! {
     alert_number() = "d:alert_number";
     /// The counter changes of a session's last steps, by step number: see `step.lua`.
     unchecked(id) = "d:unchecked:";
+    /// The reservations that have not ended, as JSON.
+    open_reservations() = "d:open_reservations";
+    /// A reservation, as JSON.
+    reservation(id) = "d:reservation:";
+    /// All reservations, by when they were made.
+    reservations() = "d:reservations";
     /// Quarantined values that could not be read, by key and field.
     damaged() = "d:damaged";
     /// When Fusebox was installed.
@@ -124,6 +130,11 @@ impl Keys {
     pub fn client(&self, machine: &str, client: ClientProcess) -> String {
         let (pid, started) = (client.pid.to_string(), client.started.to_string());
         self.key(&["d:client:", machine, ":", &pid, ":", &started])
+    }
+
+    /// The id of the reservation with this platform and key.
+    pub fn reservation_key(&self, parts: &[&str]) -> String {
+        self.key(&["d:reservation_key:", &MessageKey::from_parts(parts).hex()])
     }
 
     /// Exists once an alert was raised.

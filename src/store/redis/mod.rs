@@ -12,6 +12,7 @@ mod decide;
 mod keys;
 mod ledger;
 mod query;
+mod quota;
 mod read_cache;
 mod record;
 mod recover;

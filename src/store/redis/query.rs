@@ -145,12 +145,18 @@ impl Query for RedisStore {
             let values: BTreeSet<&str> = all.iter().filter_map(|value| value.strip_prefix(&scope)).collect();
             return Ok(values.into_iter().map(str::to_owned).collect());
         }
+        if scope == Scope::Platform {
+            return self.values_of_reservations(scope, since);
+        }
         let rows = self.sessions()?.into_iter().filter(|row| row.last_seen >= since);
         if matches!(scope, Scope::Session | Scope::History) {
             return Ok(rows.map(|row| row.session.id).collect());
         }
         let values = rows.filter_map(|row| row.session.attribution().value(scope).map(str::to_owned));
-        let values: BTreeSet<String> = values.filter(|value| !value.is_empty()).collect();
+        let mut values: BTreeSet<String> = values.filter(|value| !value.is_empty()).collect();
+        if scope == Scope::Chain {
+            values.extend(self.values_of_reservations(scope, since)?);
+        }
         Ok(values.into_iter().collect())
     }
 
@@ -211,7 +217,7 @@ impl RedisStore {
     }
 
     /// The records under these keys. Those that are not JSON are recorded as damaged.
-    fn records<T: DeserializeOwned>(&mut self, keys: Vec<String>) -> Result<Vec<Option<T>>> {
+    pub(super) fn records<T: DeserializeOwned>(&mut self, keys: Vec<String>) -> Result<Vec<Option<T>>> {
         let get: Vec<_> = keys.iter().map(|key| command(&["GET", key])).collect();
         let mut records = Vec::new();
         for (key, reply) in keys.into_iter().zip(self.scripts.commands(&self.keys, &get)?) {

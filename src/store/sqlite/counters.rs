@@ -7,10 +7,14 @@ use super::super::ledger::{CounterChanges, CounterFamilies, CounterMove, family_
 use super::super::{Result, StoreError};
 use super::messages::HELD;
 use super::meta::{self, FAMILY, StoreMeta};
+use super::quota;
 use crate::domain::budget::Scope;
 use crate::domain::counter::{CounterFamily, CounterKey};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
+
+/// SQL for the value of [`Scope::Member`] in the table of sessions.
+const MEMBER: &str = "team || '/' || user";
 
 /// SQL for the sums of an amount's columns, under the column names that [`amount`] reads.
 pub fn sums(table: &str) -> String {
@@ -104,10 +108,15 @@ pub fn add_up(
             "memberships.session = (SELECT id FROM sessions WHERE session = ?1)".to_owned()
                 + if scope == Scope::History { HELD } else { "" },
         ),
-        Scope::Project | Scope::User | Scope::Team | Scope::TaskType => {
+        Scope::Project | Scope::User | Scope::Team | Scope::TaskType | Scope::Chain => {
             ("messages m JOIN sessions s ON s.id = m.home", format!("s.{name} = ?1"))
         }
+        Scope::Member => {
+            ("messages m JOIN sessions s ON s.id = m.home", format!("s.team <> '' AND {MEMBER} = ?1"))
+        }
         Scope::Model | Scope::AgentType => ("messages m", format!("m.{name} = ?1")),
+        // Its calls are added below.
+        Scope::Platform => ("messages m", "?1 IS NULL".to_owned()),
     };
     let mut end = end.map_or(i64::MAX, |t| t.0);
     if scope == Scope::History {
@@ -115,8 +124,9 @@ pub fn add_up(
     }
     let sums = sums("m");
     let sql = format!("SELECT {sums} FROM {from} WHERE {matches} AND m.at >= ?2 AND m.at < ?3");
-    let row = db.query_row(&sql, params![key.value, key.since.0.max(key.start.0), end], amount)?;
-    Ok(row)
+    let from = key.since.0.max(key.start.0);
+    let sum = db.query_row(&sql, params![key.value, from, end], amount)?;
+    Ok(quota::add_up(db, scope, &key.value, (from, end))?.apply_to(&sum))
 }
 
 /// Changes the counters of each window, including those that count only since a reset before the message.
@@ -143,6 +153,10 @@ pub fn values(db: &Connection, scope: Scope, since: Timestamp) -> Result<Vec<Str
             "SELECT session FROM sessions WHERE last_seen >= ? ORDER BY last_seen DESC, id DESC".to_owned()
         }
         Scope::Project | Scope::User | Scope::Team | Scope::TaskType => distinct("sessions WHERE last_seen"),
+        Scope::Member => {
+            format!("SELECT DISTINCT {MEMBER} FROM sessions WHERE last_seen >= ? AND team <> '' ORDER BY 1")
+        }
+        Scope::Chain | Scope::Platform => return quota::values(db, scope, since),
         Scope::Model | Scope::AgentType => distinct("messages WHERE at"),
     };
     let mut query = db.prepare(&sql)?;

@@ -10,6 +10,7 @@ mod messages;
 mod meta;
 mod metrics;
 mod operations;
+mod quota;
 mod schema;
 mod sessions;
 mod store;

@@ -9,7 +9,7 @@ use super::super::{ClientProcess, Result, Session, SessionRow, SessionTotal};
 use super::counters::{amount, sums};
 use super::messages::Tables;
 use super::{from_sql, totals};
-use crate::domain::counter::Attribution;
+use crate::domain::counter::{Attribution, member};
 use crate::domain::message::{ClientTotal, UsageSource};
 use crate::domain::time::Timestamp;
 
@@ -20,11 +20,14 @@ const COLUMNS: &str = "s.*, (SELECT p.session FROM sessions p WHERE p.id = s.par
 
 /// What a row of `sessions` is charged to. Its columns are named after scopes.
 fn read_attribution(row: &Row) -> rusqlite::Result<Attribution> {
+    let (user, team): (String, String) = (row.get("user")?, row.get("team")?);
     Ok(Attribution {
         project: row.get("project")?,
-        user: row.get("user")?,
-        team: row.get("team")?,
+        member: member(&team, &user),
+        user,
+        team,
         task_type: row.get("task_type")?,
+        chain: row.get("chain")?,
     })
 }
 
@@ -34,7 +37,7 @@ fn row(row: &Row) -> rusqlite::Result<SessionRow> {
             (Some(pid), Some(started)) => Some(ClientProcess { pid, started: from_sql(started) }),
             _ => None,
         };
-    let Attribution { project, user, team, task_type } = read_attribution(row)?;
+    let Attribution { project, user, team, task_type, chain, .. } = read_attribution(row)?;
     let session = Session {
         id: row.get("session")?,
         transcript: row.get::<_, Option<String>>("transcript")?.map(Into::into),
@@ -42,6 +45,7 @@ fn row(row: &Row) -> rusqlite::Result<SessionRow> {
         user,
         team,
         task_type,
+        chain,
         parent: row.get("parent_session")?,
         client,
     };
@@ -167,9 +171,9 @@ fn insert(db: &Connection, session: &Session, now: Timestamp) -> Result<i64> {
         _ => None,
     };
     db.execute(
-        "INSERT INTO sessions (session, transcript, project, user, team, task_type, parent, parent_since, \
+        "INSERT INTO sessions (session, transcript, project, user, team, task_type, chain, parent, parent_since, \
          client_pid, client_started, last_seen, sequence, complete, settles) \
-         VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,0,0, EXISTS (SELECT 1 FROM forks WHERE origin = ?1))",
+         VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,0,0, EXISTS (SELECT 1 FROM forks WHERE origin = ?1))",
         params![
             session.id,
             session.transcript.as_ref().map(|p| p.to_string_lossy().into_owned()),
@@ -177,6 +181,7 @@ fn insert(db: &Connection, session: &Session, now: Timestamp) -> Result<i64> {
             session.user,
             session.team,
             session.task_type,
+            session.chain,
             parent,
             parent.map(|_| now.0),
             session.client.map(|c| c.pid),

@@ -7,22 +7,24 @@ use super::agent_state_rows::SqliteAgentStates;
 use super::files::{file_id, lock, quarantine};
 use super::{
     LOG_BYTES, LOG_BYTES_IDLE, SqliteStore, agent_state_rows, alerts, counters, events, messages, meta,
-    metrics, operations, sessions,
+    metrics, operations, quota, sessions,
 };
 use crate::domain::alert::{Acknowledgement, AlertRecord};
 use crate::domain::breaker::circuit::Trip;
 use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::event::{CircuitDecision, Event};
 use crate::domain::operation::Operation;
+use crate::domain::reservation::Reservation;
 use crate::domain::throttle::Slots;
 use crate::domain::time::Timestamp;
 use crate::platform::machine_fingerprint;
 use crate::store::agent_states;
 use crate::store::cache_file::lock_exclusive;
 use crate::store::metrics::MetricTotal;
+use crate::store::quota::{QuotaRequest, QuotaResult, ReservationName};
 use crate::store::{
-    Applied, Batch, BudgetKey, CircuitRow, ClientProcess, Decide, Query, Record, Recover, Result, Session,
-    SessionRow, SessionTotal, StoreKind,
+    Applied, Batch, BudgetKey, CircuitRow, ClientProcess, Decide, Query, Quota, Record, Recover, Result,
+    Session, SessionRow, SessionTotal, StoreKind,
 };
 
 impl Record for SqliteStore {
@@ -93,6 +95,24 @@ impl Decide for SqliteStore {
 
     fn acknowledge(&mut self, alerts: &[i64], acknowledgement: &Acknowledgement) -> Result<Vec<i64>> {
         self.write(|db| alerts::acknowledge(db, alerts, acknowledgement))
+    }
+}
+
+impl Quota for SqliteStore {
+    fn store_time(&mut self, local: Timestamp) -> Result<Timestamp> {
+        Ok(local)
+    }
+
+    fn quota(&mut self, request: &QuotaRequest, now: Timestamp) -> Result<QuotaResult> {
+        self.write(|db| quota::apply(db, request, now))
+    }
+
+    fn open_reservations(&mut self) -> Result<Vec<Reservation>> {
+        self.read(quota::open)
+    }
+
+    fn reservation(&mut self, name: &ReservationName) -> Result<Option<Reservation>> {
+        self.read(|db| quota::find(db, name))
     }
 }
 

@@ -1,0 +1,237 @@
+//! Quotas of platforms: reserving and settling calls, for scripts and hooks, and where each platform stands.
+
+use serde::Serialize;
+use wildmatch::WildMatch;
+
+use super::status::BudgetStatus;
+use crate::config::Config;
+use crate::domain::amount::Count;
+use crate::domain::budget::{BudgetState, Scope, threshold_units};
+use crate::domain::reservation::{OnExcess, Reservation, reserved_units};
+use crate::domain::time::Timestamp;
+use crate::domain::usage::Amount;
+use crate::store::quota::{NewReservation, QuotaAction, QuotaRequest, QuotaResult, ReservationName};
+use crate::store::{BudgetKey, Result, Store};
+
+/// Reserves and settles calls of platforms in a store.
+pub struct Quotas<'a> {
+    store: &'a mut dyn Store,
+    config: &'a Config,
+    now: Timestamp,
+}
+
+impl<'a> Quotas<'a> {
+    /// The quotas in a store. `local`: the time by this machine's clock; the store's own clock decides.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn new(store: &'a mut dyn Store, config: &'a Config, local: Timestamp) -> Result<Self> {
+        let now = store.store_time(local)?;
+        Ok(Self { store, config, now })
+    }
+
+    /// The time by the clock of the store.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Reserves calls: all, or none.
+    ///
+    /// # Errors
+    /// The store failed; nothing was reserved.
+    pub fn reserve(&mut self, new: Vec<NewReservation>) -> Result<QuotaResult> {
+        let named = new.iter().map(|one| (one.platform.clone(), one.chain.clone())).collect();
+        self.act(named, &QuotaAction::Reserve(new), OnExcess::Charge)
+    }
+
+    /// Records what was used (`None`: what was reserved), and ends the reservation. Without one of this name, `or_new`
+    /// is made and recorded at once.
+    ///
+    /// # Errors
+    /// The store failed; nothing was recorded.
+    pub fn record(
+        &mut self,
+        name: ReservationName,
+        used: Option<Amount>,
+        or_new: Option<NewReservation>,
+    ) -> Result<QuotaResult> {
+        let known = self.store.reservation(&name)?;
+        let of = known.map(|known| (known.platform, known.chain));
+        let of = of.or_else(|| or_new.as_ref().map(|new| (new.platform.clone(), new.chain.clone())));
+        let Some(of) = of else { return Ok(Err(crate::store::quota::NotDone::NotFound)) };
+        let platform = self.config.platforms.iter().find(|platform| platform.name == of.0);
+        let on_excess = platform.map(|platform| platform.on_excess).unwrap_or_default();
+        self.act(vec![of], &QuotaAction::Record { name, used, or_new }, on_excess)
+    }
+
+    /// Releases a reservation: nothing was used.
+    ///
+    /// # Errors
+    /// The store failed; nothing was released.
+    pub fn release(&mut self, name: ReservationName) -> Result<QuotaResult> {
+        self.act(Vec::new(), &QuotaAction::Release(name), OnExcess::Charge)
+    }
+
+    fn act(
+        &mut self,
+        mut named: Vec<(String, String)>,
+        action: &QuotaAction,
+        on_excess: OnExcess,
+    ) -> Result<QuotaResult> {
+        // Each step also settles what has expired, which may pass a threshold.
+        let open = self.store.open_reservations()?.into_iter();
+        let over = open.filter(|one| one.expires <= self.now);
+        named.extend(over.map(|one| (one.platform, one.chain)));
+        let budgets = self.budget_keys(&named);
+        self.store.quota(&QuotaRequest { budgets: &budgets, action, on_excess }, self.now)
+    }
+
+    /// The budgets of these platforms and chains.
+    fn budget_keys(&self, named: &[(String, String)]) -> Vec<BudgetKey> {
+        let mut keys: Vec<BudgetKey> = Vec::new();
+        for budget in &self.config.budgets {
+            let glob = WildMatch::new(&budget.matches);
+            for (platform, chain) in named {
+                let value = match budget.scope {
+                    Scope::Platform => platform,
+                    Scope::Chain => chain,
+                    _ => continue,
+                };
+                let key = BudgetKey { budget: budget.clone(), value: value.clone() };
+                if !value.is_empty() && glob.matches(value) && !keys.contains(&key) {
+                    keys.push(key);
+                }
+            }
+        }
+        keys
+    }
+
+    /// Where each platform stands: those configured, those named in budgets, and those with calls. `only`: this one.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn status(&mut self, only: Option<&str>) -> Result<Vec<PlatformStatus>> {
+        let request = QuotaRequest { budgets: &[], action: &QuotaAction::Sweep, on_excess: OnExcess::Charge };
+        let is_over = |one: &Reservation| one.expires <= self.now;
+        if self.store.open_reservations()?.iter().any(is_over) {
+            self.act(Vec::new(), request.action, request.on_excess).map(drop)?;
+        }
+        let open = self.store.open_reservations()?;
+        let mut statuses = Vec::new();
+        for name in self.platforms(only)? {
+            let keys = self.budget_keys(&[(name.clone(), String::new())]);
+            let states = self.store.states(&keys, self.now)?;
+            let budgets =
+                states.iter().map(|state| QuotaBudget::new(state, &open, self.now)).collect::<Vec<_>>();
+            let of_platform = open.iter().filter(|one| one.platform == name);
+            let reservations = of_platform.map(OpenReservation::new).collect();
+            statuses.push(PlatformStatus { platform: name, budgets, reservations });
+        }
+        Ok(statuses)
+    }
+
+    fn platforms(&mut self, only: Option<&str>) -> Result<Vec<String>> {
+        let mut names: Vec<String> = self.config.platforms.iter().map(|one| one.name.clone()).collect();
+        let budgets = self.config.budgets.iter().filter(|budget| budget.scope == Scope::Platform);
+        // Without a wildcard, the pattern is a name.
+        names.extend(budgets.map(|budget| budget.matches.clone()).filter(|name| !name.contains(['*', '?'])));
+        names.extend(self.store.values(Scope::Platform, self.now.plus_millis(-SHOWN_MS))?);
+        names.extend(self.store.open_reservations()?.into_iter().map(|one| one.platform));
+        names.sort();
+        names.dedup();
+        names.retain(|name| only.is_none_or(|only| only == name));
+        Ok(names)
+    }
+}
+
+/// Platforms that are not configured are listed for this long after their last call, in milliseconds: a day.
+const SHOWN_MS: i64 = 24 * 3600 * 1000;
+
+/// Where a platform stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlatformStatus {
+    /// The platform.
+    pub platform: String,
+    /// Its budgets.
+    pub budgets: Vec<QuotaBudget>,
+    /// Its reservations that have not ended.
+    pub reservations: Vec<OpenReservation>,
+}
+
+/// A budget of a platform.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct QuotaBudget {
+    /// Its status.
+    #[serde(flatten)]
+    pub status: BudgetStatus,
+    /// What open reservations hold.
+    pub reserved: Count,
+    /// What is left: limit − used − reserved, at least 0.
+    pub available: Count,
+    /// Used ÷ limit, in percent, with two decimals.
+    pub percent_used: f64,
+    /// The thresholds in percent that the use of this window has passed.
+    pub alerts_triggered: Vec<f64>,
+    /// Its state.
+    #[serde(skip)]
+    pub state: BudgetState,
+    /// What open reservations hold, in its unit.
+    #[serde(skip)]
+    pub reserved_units: u64,
+}
+
+impl QuotaBudget {
+    fn new(state: &BudgetState, open: &[Reservation], now: Timestamp) -> Self {
+        let reserved = reserved_units(state, open, now);
+        let count = |units| Count::new(units, state.budget.unit);
+        let passed = state.budget.thresholds.iter();
+        let passed = passed.filter(|threshold| threshold_units(**threshold, state.limit()) <= state.used);
+        let hundredths = |fraction: f64| (fraction * 10_000.0).round() / 100.0;
+        Self {
+            status: BudgetStatus::from_state(state),
+            reserved: count(reserved),
+            available: count(state.remaining().saturating_sub(reserved)),
+            percent_used: hundredths(state.utilization()),
+            alerts_triggered: passed.map(|threshold| hundredths(*threshold)).collect(),
+            state: state.clone(),
+            reserved_units: reserved,
+        }
+    }
+}
+
+/// A reservation that has not ended.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OpenReservation {
+    /// Its id.
+    pub id: String,
+    /// The caller's key.
+    pub key: String,
+    /// The chain of tasks; empty if none.
+    pub chain: String,
+    /// The session that made it; empty if none.
+    pub session: String,
+    /// Requests.
+    pub requests: u64,
+    /// Tokens.
+    pub tokens: u64,
+    /// When it was made (RFC 3339, UTC).
+    pub at: String,
+    /// When it expires (RFC 3339, UTC).
+    pub expires_at: String,
+}
+
+impl OpenReservation {
+    fn new(one: &Reservation) -> Self {
+        let usage = one.reserved.usage;
+        Self {
+            id: one.id.clone(),
+            key: one.key.clone(),
+            chain: one.chain.clone(),
+            session: one.session.clone(),
+            requests: one.reserved.requests,
+            tokens: usage.input.saturating_add(usage.output),
+            at: one.at.to_rfc3339(),
+            expires_at: one.expires.to_rfc3339(),
+        }
+    }
+}
