@@ -65,6 +65,8 @@ pub enum EventKind<'p> {
         calls: Vec<FinishedCall>,
         /// Hashes of the ids of calls that start subagents.
         spawning: Vec<u64>,
+        /// The ids of calls that never ran, because they were refused.
+        refused: Vec<String>,
     },
     /// A tool call ended, and the client has no event between two requests (the plain protocol).
     AfterSingleTool {

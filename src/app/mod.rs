@@ -24,6 +24,7 @@ pub mod operation_ledger;
 pub mod operator;
 pub mod overview;
 pub mod plan;
+mod platform_calls;
 mod presence;
 pub mod price_check;
 pub mod process_tree;

@@ -294,8 +294,8 @@ impl<'a> SessionContext<'a> {
             }
             Scope::Model => self.cache.models_seen.iter().cloned().collect(),
             Scope::AgentType => self.cache.agent_types.iter().cloned().collect(),
-            // Budgets of platforms hold back their calls only.
-            Scope::Platform | Scope::History => Vec::new(),
+            Scope::Platform => self.cache.platforms.iter().cloned().collect(),
+            Scope::History => Vec::new(),
         }
     }
 

@@ -4,6 +4,7 @@ use super::breaker::circuit::{Phase, Trip};
 use super::budget::{BudgetState, OnLimit, Scope, Status, Unit};
 use super::escalation::{Calls, Escalation, Hold, HoldCause, Restriction};
 use super::protection;
+use super::reservation::Refusal;
 use super::throttle::SlotDenied;
 use super::usage::Usage;
 
@@ -50,6 +51,10 @@ pub enum HoldReason {
     SlotDenied(SlotDenied),
     /// The call would change what guards the agent.
     Protected(protection::ProtectionReason),
+    /// A budget has no room for the call of a platform.
+    Quota(Box<Refusal>),
+    /// The store is out of reach, and the budget of this name then denies calls of its platform.
+    StoreDown(String),
 }
 
 /// What should happen.

@@ -95,6 +95,12 @@ impl NewReservation {
     }
 }
 
+/// A new random id of a reservation.
+pub fn new_reservation_id() -> String {
+    use std::hash::{BuildHasher, Hasher};
+    format!("{:016x}", std::collections::hash_map::RandomState::new().build_hasher().finish())
+}
+
 /// What to do.
 #[derive(Clone, Debug)]
 pub enum QuotaAction {

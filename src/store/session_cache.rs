@@ -94,6 +94,12 @@ pub struct SessionCache {
     pub scheduled: ScheduledTexts,
     /// Hash of the prompt command that was answered, until another prompt is sent; 0: none.
     pub answered: u64,
+    /// The reservations of calls under way, by the calls' ids in the breaker's history.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub platform_calls: BTreeMap<u32, Vec<String>>,
+    /// The platforms that the session has called.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub platforms: BTreeSet<String>,
     /// Responses that hooks were told of and that no transcript shows.
     #[serde(skip_serializing_if = "UnseenResponses::is_default")]
     pub unseen: UnseenResponses,

@@ -156,6 +156,11 @@ impl<'p> Payload<'p> {
                 EventKind::AfterBatch {
                     ids: calls.iter().filter_map(|call| call.tool_use_id.clone()).collect(),
                     spawning: spawning.filter_map(|c| c.tool_use_id.as_deref().map(tool_hash)).collect(),
+                    refused: calls
+                        .iter()
+                        .filter(|call| call.is_refused())
+                        .filter_map(|call| call.tool_use_id.clone())
+                        .collect(),
                     calls: calls.iter().filter_map(|call| call.finished(None, cwd, now)).collect(),
                 }
             }
@@ -199,6 +204,12 @@ impl<'p> ToolCall<'p> {
             spawns,
             schedules,
         }
+    }
+
+    /// Whether its result says that it never ran.
+    fn is_refused(&self) -> bool {
+        let result = self.error.or(self.tool_response).map(|raw| lenient_value(raw.get()));
+        results::is_refusal(&results::text(&result.unwrap_or_default()))
     }
 
     /// The call for the breaker; `None` if it is one of Fusebox's own denials, or cannot be identified. `failed`: what

@@ -98,6 +98,20 @@ pub fn is_own_denial(text: &str) -> bool {
     }
 }
 
+/// How the client's own texts begin for calls that it did not run: invalid input, a rule, a person's answer.
+const REFUSALS: [&str; 4] = [
+    "<tool_use_error>",
+    "Permission to use ",
+    "Claude requested permissions to ",
+    "The user doesn't want to proceed with this tool use.",
+];
+
+/// Whether a result says that the call never ran: a hook, a rule or a person refused it.
+pub fn is_refusal(text: &str) -> bool {
+    let by_hook = || text.starts_with("PreToolUse:") && text.contains(" hook ");
+    is_own_denial(text) || by_hook() || REFUSALS.iter().any(|begin| text.starts_with(begin))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -4,6 +4,7 @@
 use super::{FRESH_MS, HandlerOutput, answer, judge};
 use crate::agents::event::{FinishedCall, call_id};
 use crate::app::messages::Excerpts;
+use crate::app::platform_calls::{self, CallEnd};
 use crate::app::record::record;
 use crate::app::record_plan::{Observation, RecordPlan};
 use crate::app::session::{SessionContext, caller};
@@ -13,13 +14,18 @@ use crate::app::unseen::Heard;
 use crate::domain::throttle::SlotEvent;
 use crate::domain::verdict::{Moment, near_limit};
 
-/// All calls of a response ended. `spawning`: hashes of the ids of those that start subagents.
+/// All calls of a response ended. `spawning`: hashes of the ids of those that start subagents; `refused`: the ids of
+/// those that never ran.
 pub fn handle(
     ctx: &mut SessionContext,
     ids: &[String],
     calls: Vec<FinishedCall>,
     spawning: Vec<u64>,
+    refused: &[String],
 ) -> HandlerOutput {
+    // Those with an event of their own are settled already.
+    let end = |id| if refused.contains(id) { CallEnd::NeverRan } else { CallEnd::Ran };
+    platform_calls::settle(ctx, ids.iter().map(|id| (call_id(id), end(id))));
     let near = near_limit(ctx.known_states(), &ctx.cache.sizes, &ctx.caller());
     let waits = near || !ctx.cache.escalation.is_empty() || !ctx.is_fresh(FRESH_MS);
     let lines = Awaited::tools(ids.iter().map(String::as_str));

@@ -3,6 +3,7 @@
 use super::{HandlerOutput, answer, record_and_judge};
 use crate::agents::event::FinishedCall;
 use crate::app::messages::Excerpts;
+use crate::app::platform_calls::{self, CallEnd};
 use crate::app::record_plan::{Observation, RecordPlan};
 use crate::app::session::SessionContext;
 use crate::app::throttle::alive_slot;
@@ -40,6 +41,7 @@ fn record_call(
     call: Option<FinishedCall>,
     moment: Moment,
 ) -> HandlerOutput {
+    platform_calls::settle(ctx, call.iter().map(|call| (call.named.call.id, CallEnd::Ran)));
     let excerpts: Excerpts = call.iter().map(FinishedCall::signed_excerpt).collect();
     let named: Vec<_> = call.into_iter().map(|call| call.named).collect();
     let calls = named.iter().map(|named| named.call.id).collect();

@@ -12,7 +12,7 @@ use crate::app::record_plan::{Observation, RecordPlan};
 use crate::app::session::{SessionContext, caller};
 use crate::app::transcript_reader::{Awaited, ReadScope};
 use crate::app::unseen::Heard;
-use crate::app::{protect, throttle};
+use crate::app::{platform_calls, protect, throttle};
 use crate::domain::event::{Denial, DenialReason, Event, EventData};
 use crate::domain::message::UsageSource;
 use crate::domain::verdict::{self, HoldReason, Moment, Verdict, near_limit};
@@ -37,6 +37,11 @@ pub fn handle(ctx: &mut SessionContext, request: &ToolRequest) -> HandlerOutput 
         && let Some(reason) = protect::protection_reason(ctx, &request.tool, input)
     {
         verdict = Verdict::DenyCall(HoldReason::Protected(reason));
+    }
+    if verdict == Verdict::Allow
+        && let Some(reason) = platform_calls::reserve(ctx, request)
+    {
+        verdict = Verdict::DenyCall(reason);
     }
     let message = ctx.take_warnings();
     if verdict == Verdict::Allow {
@@ -116,6 +121,9 @@ fn record_denial(ctx: &mut SessionContext, verdict: &Verdict, request: &ToolRequ
     };
     let reason = match why {
         HoldReason::Budget(state) => DenialReason::from_budget(state),
+        HoldReason::Quota(refusal) => DenialReason::from_budget(&refusal.state),
+        // There is no store to record it in.
+        HoldReason::StoreDown(_) => return,
         HoldReason::Circuit(trip) | HoldReason::Probing(trip) => DenialReason::Circuit(trip.clone()),
         HoldReason::SlotDenied(slot_denied) => DenialReason::Throttle(*slot_denied),
         HoldReason::Protected(reason) => {

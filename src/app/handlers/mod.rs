@@ -49,7 +49,9 @@ pub fn handle(ctx: &mut SessionContext, event: EventKind) -> HandlerOutput {
         EventKind::BeforeTool(request) => before_tool::handle(ctx, &request),
         EventKind::AfterTool { call, slot } => after_tool::handle(ctx, call, slot),
         EventKind::AfterSingleTool { charge, call } => after_tool::handle_single(ctx, charge, call),
-        EventKind::AfterBatch { ids, calls, spawning } => after_batch::handle(ctx, &ids, calls, spawning),
+        EventKind::AfterBatch { ids, calls, spawning, refused } => {
+            after_batch::handle(ctx, &ids, calls, spawning, &refused)
+        }
         EventKind::Prompt { prompt, may_command } => prompt::handle(ctx, &prompt, may_command),
         EventKind::SessionStart { model, continues } => lifecycle::session_start(ctx, model, continues),
         EventKind::ModelSwitched { model } => lifecycle::model_switched(ctx, model),

@@ -1,9 +1,11 @@
 //! Why a call, a turn or a prompt is held back, and what to do about it.
 
+use super::amounts::quantity;
 use super::forecasts::window_end;
 use super::{Excerpts, circuit_open, extend_command, label, reset_command, share};
 use crate::domain::budget::{BudgetState, Scope, Status, Unit};
 use crate::domain::protection::{ProtectedKind, ProtectionReason};
+use crate::domain::reservation::Refusal;
 use crate::domain::throttle::SlotDenied;
 use crate::domain::verdict::HoldReason;
 
@@ -26,9 +28,11 @@ pub fn denial(why: &HoldReason, left: u32, excerpts: &Excerpts) -> String {
         HoldReason::Circuit(trip) => {
             format!("{} Tool calls are denied. {close}", circuit_open(trip, excerpts))
         }
-        HoldReason::Probing(_) | HoldReason::SlotDenied(_) | HoldReason::Protected(_) => {
-            call_denial(why, excerpts)
-        }
+        HoldReason::Probing(_)
+        | HoldReason::SlotDenied(_)
+        | HoldReason::Protected(_)
+        | HoldReason::Quota(_)
+        | HoldReason::StoreDown(_) => call_denial(why, excerpts),
     }
 }
 
@@ -45,7 +49,31 @@ pub fn call_denial(why: &HoldReason, excerpts: &Excerpts) -> String {
             .to_owned(),
         HoldReason::SlotDenied(slot_denied) => format!("Fusebox: {}", slot_denial(*slot_denied)),
         HoldReason::Protected(reason) => protection_denial(reason),
+        HoldReason::Quota(refusal) => quota_refusal(refusal),
+        HoldReason::StoreDown(budget) => format!(
+            "Fusebox: this call is denied: the store cannot be reached, so nobody knows whether {} has room for it. \
+             Continue without it, or try again later.",
+            label(budget)
+        ),
     }
+}
+
+/// Why a budget refuses what was asked for, with the numbers, and what to do.
+pub fn quota_refusal(refusal: &Refusal) -> String {
+    let Refusal { state, reserved, asked } = refusal;
+    let amount = |units| quantity(units, state.budget.unit);
+    let held = match reserved {
+        0 => String::new(),
+        reserved => format!(", and {} more reserved by calls under way", amount(*reserved)),
+    };
+    let (name, step) = (label(&state.budget.name), how_to_continue(state));
+    format!(
+        "Fusebox: {name} ({} {}) has no room for {}: {} used{held}. Continue without it. {step}",
+        state.budget.scope.name(),
+        state.value,
+        amount(*asked),
+        share(state)
+    )
 }
 
 fn slot_denial(slot_denied: SlotDenied) -> String {
@@ -122,7 +150,11 @@ pub fn wrap_up_request(why: &HoldReason, excerpts: &Excerpts) -> String {
     let reached = match why {
         HoldReason::Budget(state) => budget_reached(state),
         HoldReason::Circuit(trip) => circuit_open(trip, excerpts),
-        HoldReason::Probing(_) | HoldReason::SlotDenied(_) | HoldReason::Protected(_) => {
+        HoldReason::Probing(_)
+        | HoldReason::SlotDenied(_)
+        | HoldReason::Protected(_)
+        | HoldReason::Quota(_)
+        | HoldReason::StoreDown(_) => {
             return call_denial(why, excerpts);
         }
     };
@@ -145,7 +177,11 @@ pub fn stop_reason(why: &HoldReason, by_prompt: bool, excerpts: &Excerpts) -> St
             };
             return format!("{} The turn was stopped. {way}.", circuit_open(trip, excerpts));
         }
-        HoldReason::Probing(_) | HoldReason::SlotDenied(_) | HoldReason::Protected(_) => {
+        HoldReason::Probing(_)
+        | HoldReason::SlotDenied(_)
+        | HoldReason::Protected(_)
+        | HoldReason::Quota(_)
+        | HoldReason::StoreDown(_) => {
             return call_denial(why, excerpts);
         }
     };
