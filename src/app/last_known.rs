@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use wildmatch::WildMatch;
 
+use super::held_by::HeldBy;
 use super::open_store::StoreLocation;
 use super::plan::{self, PlanStatus};
 use super::session::SessionContext;
@@ -123,6 +124,7 @@ impl<'a> LastKnown<'a> {
             agents: agents.map(of_agent).collect(),
             throttle: None,
             stopped: report::is_stopped(cache, &held),
+            held_by: HeldBy::among(&states),
             store: StoreStatus::out_of_reach(&self.failure, &cache.store_id, known.as_of()),
         };
         Some((status, states))

@@ -9,6 +9,7 @@ pub mod explain;
 mod first_sight;
 mod fork;
 pub mod handlers;
+pub mod held_by;
 pub mod history;
 pub mod human_check;
 pub mod import;

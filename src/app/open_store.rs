@@ -48,7 +48,8 @@ impl StoreLocation {
         self.is_shared().then_some(self.tenant.as_str())
     }
 
-    /// Opens the store. `session_cache`: the cache file of the calling session. The second result is a warning for the
+    /// Opens the store. `session_cache`: the cache file of the calling session; `None`
+    /// for a command, which has more time. The second result is a warning for the
     /// person.
     ///
     /// # Errors
@@ -62,6 +63,9 @@ impl StoreLocation {
             Some(redis) => Ok((Box::new(open_shared(env, redis, &self.tenant, session_cache)?), None)),
             None => {
                 let (store, warning) = open_embedded(env)?;
+                if session_cache.is_none() {
+                    store.wait_patiently()?;
+                }
                 Ok((Box::new(store), warning))
             }
         }

@@ -2,6 +2,7 @@
 
 use wildmatch::WildMatch;
 
+use super::held_by::HeldBy;
 use super::plan::{self, PlanStatus};
 use super::session::SessionContext;
 use super::status::{AgentStatus, BudgetStatus, CircuitStatus, CostStatus, SessionStatus, ThrottleStatus};
@@ -87,6 +88,7 @@ pub(super) fn status_of(
         agents: of_agents.map(|row| (row.agent.clone(), AgentStatus { circuit: circuit(row) })).collect(),
         throttle,
         stopped: is_stopped(cache, states),
+        held_by: HeldBy::among(states),
         store: store_status,
     })
 }

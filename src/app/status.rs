@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::held_by::HeldBy;
 use super::messages::{self, amounts};
 use super::plan::{PlanForecast, PlanStatus, UnknownBudget};
 use super::store_status::StoreStatus;
@@ -55,6 +56,8 @@ pub struct SessionStatus {
     pub throttle: Option<ThrottleStatus>,
     /// Whether a budget or the breaker stopped the session, and still blocks it.
     pub stopped: bool,
+    /// The budgets past their limits, and what each denies.
+    pub held_by: Vec<HeldBy>,
     /// The store.
     pub store: StoreStatus,
 }

@@ -199,6 +199,10 @@ fn show(SessionReport { row, status, states }: &SessionReport, env: &Env, io: &m
     for line in table::budgets(states).lines() {
         writeln!(io.out, "  {line}")?;
     }
+    for held in &status.held_by {
+        let red = Style::new().fg_color(Some(AnsiColor::Red.into()));
+        io.line(&format!("  {red}held back{red:#}: {}", held.why))?;
+    }
     for line in last_known::offline_notes(status, states) {
         io.line(&format!("  {dim}{line}{dim:#}"))?;
     }

@@ -40,6 +40,7 @@ mod nested_clients;
 mod odd_texts;
 mod paths;
 mod plan;
+mod platform_calls;
 mod prices;
 mod prompt_clients;
 mod prompt_commands;

@@ -40,6 +40,7 @@ mod names;
 mod operations;
 mod orders;
 mod parallel;
+mod quota;
 mod renewal;
 mod sessions;
 mod settling;

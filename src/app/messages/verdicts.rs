@@ -198,11 +198,28 @@ pub fn stop_reason(why: &HoldReason, by_prompt: bool, excerpts: &Excerpts) -> St
     format!("{text}\nOr send this prompt: {prompt}")
 }
 
-fn budget_reached(state: &BudgetState) -> String {
-    let of = match state.budget.scope {
+/// What a budget that is past its limit denies, with the numbers, until when, and how a person can continue.
+pub fn held_back(state: &BudgetState) -> String {
+    let denied = match state.budget.scope {
+        Scope::Platform => format!("calls of {}", state.value),
+        Scope::Model => format!("tool calls of agents on {}", state.value),
+        Scope::AgentType => format!("tool calls of agents of type {}", state.value),
+        _ => "tool calls".to_owned(),
+    };
+    let (name, of) = (label(&state.budget.name), scope_value(state));
+    format!("{denied} are denied by {name}{of}: {}. {}", share(state), how_to_continue(state))
+}
+
+/// The scope and its value in parentheses; empty for sessions.
+fn scope_value(state: &BudgetState) -> String {
+    match state.budget.scope {
         Scope::Session => String::new(),
         scope => format!(" ({} {})", scope.name(), state.value),
-    };
+    }
+}
+
+fn budget_reached(state: &BudgetState) -> String {
+    let of = scope_value(state);
     let reached = if state.status() == Status::Exhausted { "exhausted" } else { "reached" };
     format!("Fusebox: {}{of} {reached}: {}.", label(&state.budget.name), share(state))
 }

@@ -34,8 +34,11 @@ pub use schema::check_columns;
 /// Name of the database file.
 pub const FILE: &str = "state.db";
 
-/// How long to wait for another writer. One write takes about a millisecond.
+/// How long a hook waits for another writer. One write takes about a millisecond.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1000);
+
+/// How long a command waits: writers do not queue, so one of many may be overtaken for long.
+const PATIENT_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Size of the write-ahead log, in bytes, at which it is emptied after a hook, and at the end of a turn. A process that
 /// has the database to itself reads the whole log page by page, so a short log speeds up each call; emptying it takes
@@ -71,6 +74,14 @@ impl SqliteStore {
     /// The folder or the file cannot be used; says which, and what to do.
     pub fn open(dir: &Path, now: Timestamp) -> Result<OpenedStore> {
         Self::open_after(dir, now, || None)
+    }
+
+    /// Waits longer for other writers from now on: for commands, which have no deadline.
+    ///
+    /// # Errors
+    /// The database refuses; nothing changed.
+    pub fn wait_patiently(&self) -> Result<()> {
+        Ok(self.connection.busy_timeout(PATIENT_BUSY_TIMEOUT)?)
     }
 
     /// Like [`Self::open`]. `installed` returns the time of installation known from other sources. It is called if a

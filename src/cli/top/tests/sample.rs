@@ -83,6 +83,7 @@ pub fn session(id: &str, project: &str, states: Vec<BudgetState>) -> SessionOver
         agents: BTreeMap::new(),
         throttle: Some(ThrottleStatus { live: 2, max: 4, throttled: false, total: 7 }),
         stopped: false,
+        held_by: Vec::new(),
         store,
     };
     let session =
