@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use super::Server;
 use super::problem::Problem;
+use crate::app::messages::amounts::quantity;
 use crate::app::operate::{self, AppliedOperation, ChangedCircuit, OperationRequest};
 use crate::app::store_access::StoreAccess;
 use crate::config::Config;
 use crate::domain::alert::Acknowledgement;
 use crate::domain::event::CircuitDecision;
+use crate::domain::operation::{Operation, OperationKind};
 use crate::platform::Env;
 
 /// A decision about the breaker of one agent.
@@ -46,6 +48,7 @@ impl Server {
         let done = self
             .decide(move |env, config, store| {
                 let done = operate::operate_each(env, config, store, &requests);
+                done.iter().flatten().for_each(log_operation);
                 Ok(done.into_iter().map(|done| done.map_err(Problem::from)).collect::<Vec<_>>())
             })
             .await?;
@@ -77,8 +80,12 @@ impl Server {
         self.decide(move |env, _, store| {
             let decide = |request: &CircuitRequest| {
                 let CircuitRequest { session, agent, decision, actor, reason } = request;
-                operate::decide_circuit(env, store, session, Some(agent), *decision, (actor, reason))
-                    .map_err(Problem::from)
+                let done =
+                    operate::decide_circuit(env, store, session, Some(agent), *decision, (actor, reason));
+                if done.is_ok() {
+                    log_circuit(request);
+                }
+                done.map_err(Problem::from)
             };
             Ok(requests.iter().map(decide).collect())
         })
@@ -97,8 +104,11 @@ impl Server {
     ) -> Result<Vec<i64>, Problem> {
         self.decide(move |env, _, store| {
             let acknowledgement = Acknowledgement { by: actor, at: env.now, reason };
-            let done = store.call(|store| store.acknowledge(&alerts, &acknowledgement));
-            done.map_err(Problem::from)
+            let done = store.call(|store| store.acknowledge(&alerts, &acknowledgement))?;
+            for alert in &done {
+                tracing::info!(actor = acknowledgement.by, alert, "alert acknowledged");
+            }
+            Ok(done)
         })
         .await
     }
@@ -119,6 +129,31 @@ impl Server {
         self.watcher.on_decision();
         done
     }
+}
+
+/// Logs a decision about a budget, without its reason. A repeated request decides nothing.
+fn log_operation(done: &AppliedOperation) {
+    if !done.is_new() {
+        return;
+    }
+    let Operation { actor, budget, value, kind, .. } = &done.operation;
+    let amount = match kind {
+        OperationKind::Extend { amount } => Some(quantity(*amount, done.unit())),
+        OperationKind::Reset { .. } | OperationKind::Delete => None,
+    };
+    let decision = kind.name();
+    tracing::info!(actor, decision, budget, value, amount, "budget decided");
+}
+
+/// Logs a decision about a breaker, without its reason.
+fn log_circuit(request: &CircuitRequest) {
+    let CircuitRequest { session, agent, decision, actor, .. } = request;
+    let agent = if agent.is_empty() { "main" } else { agent };
+    let decision = match decision {
+        CircuitDecision::Acknowledge => "acknowledge",
+        CircuitDecision::Reset => "reset",
+    };
+    tracing::info!(actor, decision, session, agent, "circuit breaker decided");
 }
 
 /// The only one of these results.

@@ -1,4 +1,5 @@
-//! The log: one line per request, on standard error. It never contains tokens, bodies, or what was asked for behind the `?`.
+//! The log: one line per request, and one per decision, on standard error. It never contains tokens, bodies, reasons, or
+//! what was asked for behind the `?`.
 
 use std::time::Instant;
 

@@ -69,19 +69,28 @@ fn circuit_open(trip: &Trip, excerpts: &Excerpts) -> String {
 
 /// What a rule counted: `the same call with the same result, 5 times in a row (Bash, "make test"; trips at 5)`.
 fn trip_details(trip: &Trip, excerpts: &Excerpts) -> String {
+    let input = excerpts
+        .get(&trip.signature)
+        .map_or_else(|| format!(", signature {}", trip.signature), |input| format!(", \"{input}\""));
+    trip_text(trip, &input)
+}
+
+fn trip_text(trip: &Trip, input: &str) -> String {
     let count = trip.count.to_string();
     // A rule of a later version has no description.
     let says = rules::by_name(&trip.rule)
         .map_or_else(|| format!("{}: {count}", trip.rule), |rule| rule.description.replace("{n}", &count));
-    let input = excerpts
-        .get(&trip.signature)
-        .map_or_else(|| format!(", signature {}", trip.signature), |input| format!(", \"{input}\""));
     format!("{says} ({}{input}; trips at {})", trip.tool, trip.limit)
 }
 
 /// Why a breaker tripped, without an excerpt of the input.
 pub fn trip_summary(trip: &Trip) -> String {
     trip_details(trip, &Excerpts::default())
+}
+
+/// The same without the call's signature, which tells people nothing.
+pub fn trip_reason(trip: &Trip) -> String {
+    trip_text(trip, "")
 }
 
 /// What an alert says: `session passed 80% of 200,000 tokens (160,512 used)`.

@@ -170,8 +170,7 @@ impl BudgetFilter {
     fn matches(&self, entry: &BudgetEntry) -> bool {
         let is = |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|one| one == value);
         let state = &entry.state;
-        (self.all || entry.is_active)
-            && self.status.is_none_or(|status| status.name() == state.status().name())
+        self.status.is_none_or(|status| status.name() == state.status().name())
             && is(&self.name, &state.budget.name)
             && self.scope.is_none_or(|scope| scope.name() == state.budget.scope.name())
             && is(&self.value, &state.value)
@@ -190,7 +189,8 @@ async fn list(
     Query(page): Query<Page>,
 ) -> Result<Listed<BudgetList>, Problem> {
     let snapshot = server.watcher.snapshot().await?;
-    let (found, total) = page.select(snapshot.budgets.iter().filter(|entry| filter.matches(entry)));
+    let listed = if filter.all { &snapshot.budgets } else { snapshot.active_budgets() };
+    let (found, total) = page.select(listed.iter().filter(|entry| filter.matches(entry)));
     let budgets = found.into_iter().map(|entry| BudgetJson::new(entry, &snapshot)).collect();
     Ok(page.list(&uri, total, BudgetList { budgets, total }))
 }

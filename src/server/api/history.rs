@@ -1,4 +1,4 @@
-//! What happened in all sessions, as in `fusebox history --json`.
+//! What happened in all sessions, as in `fusebox history --json`, but without numbers that JavaScript would round.
 
 use std::sync::Arc;
 
@@ -14,8 +14,10 @@ use super::super::extract::Query;
 use super::super::problem::Problem;
 use super::names::{BudgetUnit, EventName};
 use super::page::{Listed, Page};
-use crate::app::history::{Entry, EntryJson, counted};
-use crate::app::snapshot::{MAX_EVENTS, Snapshot};
+use crate::app::history::{Entry, EntryJson};
+use crate::app::snapshot::Happening;
+use crate::app::status::EventStatus;
+use crate::domain::event::{Denial, DenialReason, EventData};
 use crate::domain::time::Timestamp;
 
 /// The addresses.
@@ -28,7 +30,7 @@ pub fn router() -> OpenApiRouter<Arc<Server>> {
 struct History {
     /// What happened, newest first.
     #[schema(value_type = Vec<HistoryEntry>)]
-    history: Vec<EntryJson>,
+    history: Vec<Item>,
     /// How much there is on all pages.
     total: usize,
 }
@@ -49,6 +51,9 @@ struct HistoryEntry {
     session: Option<String>,
     /// The subagent; empty for the main agent.
     agent: Option<String>,
+    /// The call: of `CALL_DENIED` a hash of its id, as text; of breakers' events its number since a person's last prompt.
+    #[schema(required = false, schema_with = number_or_text)]
+    call: Option<()>,
     /// The budget's name; of alerts and decisions.
     budget: Option<String>,
     /// The value of the budget's scope.
@@ -60,6 +65,40 @@ struct HistoryEntry {
     /// Why: a text, or of a denied call an object.
     #[schema(required = false, schema_with = anything)]
     reason: Option<()>,
+}
+
+/// What is listed.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Item {
+    /// A denied call: the fields of the command's entry, with the hash as text.
+    Denied {
+        id: i64,
+        at: String,
+        session: String,
+        agent: String,
+        event: &'static str,
+        call: String,
+        tool: String,
+        stopped: bool,
+        reason: DenialReason,
+    },
+    Other(EntryJson),
+}
+
+impl From<EntryJson> for Item {
+    fn from(entry: EntryJson) -> Self {
+        let EntryJson::Event(EventStatus { id, at, session, agent, what }) = entry else {
+            return Self::Other(entry);
+        };
+        let event = what.name();
+        match what {
+            EventData::CallDenied(Denial { call, tool, stopped, reason }) => {
+                Self::Denied { id, at, session, agent, event, call: call.to_string(), tool, stopped, reason }
+            }
+            what => Self::Other(EntryJson::Event(EventStatus { id, at, session, agent, what })),
+        }
+    }
 }
 
 fn number_or_text() -> utoipa::openapi::schema::Object {
@@ -98,6 +137,10 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>,
 }
 
 impl HistoryFilter {
+    fn is_empty(&self) -> bool {
+        self.event.is_none() && self.session.is_none() && self.since.is_none() && self.until.is_none()
+    }
+
     fn matches(&self, entry: &Entry) -> bool {
         self.event.is_none_or(|event| entry.event() == event.name())
             && self.session.as_deref().is_none_or(|session| entry.is_about(session))
@@ -120,26 +163,12 @@ async fn list(
     Query(page): Query<Page>,
 ) -> Result<Listed<History>, Problem> {
     let snapshot = server.watcher.snapshot().await?;
-    let counted = counted(&snapshot.config, &snapshot.alerts);
-    let from = oldest(&snapshot);
-    let mut entries: Vec<Entry> = snapshot
-        .events
-        .iter()
-        .map(Entry::Event)
-        .chain(snapshot.alerts.iter().map(Entry::Alert))
-        .chain(
-            snapshot.operations.iter().map(|done| Entry::Decision(done, counted.get(&done.budget).copied())),
-        )
-        .filter(|entry| from.is_none_or(|from| entry.at() >= from) && filter.matches(entry))
-        .collect();
-    // Stable: what happened at the same time stays in the order of the store.
-    entries.sort_by_key(|entry| std::cmp::Reverse(entry.at()));
-    let (found, total) = page.select(&entries);
-    let history = found.into_iter().map(Entry::json).collect();
+    let (found, total) = if filter.is_empty() {
+        page.part(snapshot.history())
+    } else {
+        let matches = |one: &&Happening| filter.matches(&snapshot.entry(**one));
+        page.select(snapshot.history().iter().filter(matches).copied())
+    };
+    let history = found.into_iter().map(|one| snapshot.entry(one).json().into()).collect();
     Ok(page.list(&uri, total, History { history, total }))
-}
-
-/// How far back it goes, if the snapshot does not have all events.
-fn oldest(snapshot: &Snapshot) -> Option<Timestamp> {
-    snapshot.events.get(MAX_EVENTS - 1).map(|event| event.at)
 }

@@ -63,6 +63,13 @@ impl Page {
         (kept, total)
     }
 
+    /// The items of this page, and how many there are in all, like [`Self::select`], without looking at the others.
+    pub fn part<T: Copy>(self, items: &[T]) -> (Vec<T>, usize) {
+        let start = self.offset.min(items.len());
+        let end = start.saturating_add(self.limit).min(items.len());
+        (items[start..end].to_vec(), items.len())
+    }
+
     /// The answer with this page of `total` items. `uri`: the request's, below `/api`.
     pub fn list<T>(self, uri: &Uri, total: usize, page: T) -> Listed<T> {
         let mut headers = HeaderMap::new();
@@ -94,6 +101,10 @@ mod tests {
         let next = "</api/budget?name=a%20b&all=true&limit=2&offset=4>; rel=\"next\"";
         assert_eq!(link(5).expect("a link"), next);
         assert_eq!(link(4), None);
-        assert_eq!(page.select(1..=5), (vec![3, 4], 5));
+        for (page, found) in [(page, vec![3, 4]), (Page { limit: 9, offset: 4 }, vec![5])] {
+            assert_eq!(page.select(1..=5), (found.clone(), 5));
+            assert_eq!(page.part(&[1, 2, 3, 4, 5]), (found, 5));
+        }
+        assert_eq!(Page { limit: 2, offset: LAST }.part(&[1]), (vec![], 1));
     }
 }

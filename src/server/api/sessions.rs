@@ -20,7 +20,7 @@ use super::names::DeniedBy;
 use super::page::{Listed, Page};
 use crate::app::messages::replies::denial_reason;
 use crate::app::snapshot::{SessionSummary, Snapshot};
-use crate::domain::budget::Scope;
+
 use crate::domain::event::{Denial, DenialReason, Event, EventData};
 use crate::domain::money::usd;
 use crate::domain::time::Timestamp;
@@ -126,10 +126,7 @@ impl SessionFilter {
     fn matches(&self, of: &SessionSummary) -> bool {
         let is = |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|one| one == value);
         let session = &of.row.session;
-        (self.all || of.is_live)
-            && is(&self.project, &session.project)
-            && is(&self.user, &session.user)
-            && is(&self.team, &session.team)
+        is(&self.project, &session.project) && is(&self.user, &session.user) && is(&self.team, &session.team)
     }
 }
 
@@ -145,7 +142,11 @@ async fn list(
     Query(page): Query<Page>,
 ) -> Result<Listed<SessionList>, Problem> {
     let snapshot = server.watcher.snapshot().await?;
-    let (found, total) = page.select(snapshot.sessions.iter().filter(|of| filter.matches(of)));
+    let matches = |of: &&SessionSummary| filter.matches(of);
+    let (found, total) = match filter.all {
+        true => page.select(snapshot.sessions.iter().filter(matches)),
+        false => page.select(snapshot.live_sessions().filter(matches)),
+    };
     let sessions = found.into_iter().map(SessionJson::new).collect();
     Ok(page.list(&uri, total, SessionList { sessions, total }))
 }
@@ -235,14 +236,6 @@ impl DeniedCall {
 impl SessionDetails {
     fn new(of: &SessionSummary, details: &Details, snapshot: &Snapshot) -> Self {
         let session = &of.row.session;
-        let attribution = session.attribution();
-        let is_its = |scope: Scope, value: &str| match scope {
-            Scope::Session => value == session.id || session.parent.as_deref() == Some(value),
-            _ => attribution.value(scope) == Some(value),
-        };
-        let budgets =
-            snapshot.budgets.iter().filter(|entry| is_its(entry.state.budget.scope, &entry.state.value));
-        let circuits = snapshot.circuits.iter().filter(|entry| entry.row.session == session.id);
         let denied: Vec<(&Event, &Denial)> = details
             .events
             .iter()
@@ -261,8 +254,11 @@ impl SessionDetails {
             client_usd: total.client_nano_usd.map(usd),
             estimated_messages: total.estimated_messages,
             unseen_responses: total.unseen_messages,
-            budgets: budgets.map(|entry| BudgetJson::new(entry, snapshot)).collect(),
-            agents: circuits.map(|entry| CircuitJson::new(entry, snapshot)).collect(),
+            budgets: snapshot.budgets_of(session).map(|entry| BudgetJson::new(entry, snapshot)).collect(),
+            agents: snapshot
+                .circuits_of(&session.id)
+                .map(|entry| CircuitJson::new(entry, snapshot))
+                .collect(),
             subagents_started: details.slots.total,
             denied_total: denied.len(),
             denied: denied

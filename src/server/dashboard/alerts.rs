@@ -8,7 +8,7 @@ use axum::response::Redirect;
 use serde::Deserialize;
 
 use super::super::Server;
-use super::choice::Choice;
+use super::choice::{Choice, FEW_ROWS, Pager};
 use super::page::{Form, PageProblem};
 use super::text::{Clock, When, Who, counted};
 use super::visitor::{Visitor, local};
@@ -55,15 +55,13 @@ impl AlertLine {
     }
 }
 
-/// The alerts that the reader chose, newest first.
-pub fn chosen<'s>(snapshot: &'s Snapshot, choice: &Choice) -> Vec<&'s AlertRecord> {
-    let is_chosen = |record: &&AlertRecord| choice.all_alerts || record.acknowledged.is_none();
-    snapshot.alerts.iter().filter(is_chosen).collect()
-}
-
-/// How many alerts nobody has acknowledged.
-pub fn new_ones(snapshot: &Snapshot) -> usize {
-    snapshot.alerts.iter().filter(|record| record.acknowledged.is_none()).count()
+/// The alerts of the page that the reader chose, newest first.
+pub fn chosen<'s>(snapshot: &'s Snapshot, choice: &Choice) -> (Vec<&'s AlertRecord>, Pager) {
+    let link = |page| choice.with(|new| new.alert_page = page);
+    match choice.all_alerts {
+        true => Pager::select(snapshot.alerts.iter(), FEW_ROWS, choice.alert_page, link),
+        false => Pager::select(snapshot.new_alerts(), FEW_ROWS, choice.alert_page, link),
+    }
 }
 
 /// The form of one alert.
@@ -111,8 +109,8 @@ pub async fn acknowledge_all(
 ) -> Result<Redirect, PageProblem> {
     let actor = visitor.check_form(&form.csrf)?;
     let snapshot = server.watcher.snapshot().await?;
-    let is_seen = |record: &&AlertRecord| record.acknowledged.is_none() && record.alert.id <= form.newest;
-    let seen: Vec<i64> = snapshot.alerts.iter().filter(is_seen).map(|record| record.alert.id).collect();
+    let seen = snapshot.new_alerts().map(|record| record.alert.id).filter(|id| *id <= form.newest);
+    let seen: Vec<i64> = seen.collect();
     let done = match seen.is_empty() {
         true => Vec::new(),
         false => server.acknowledge(seen, actor, None).await?,

@@ -1,14 +1,16 @@
 //! The budgets of a page.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::choice::{Choice, SortBy};
-use super::text::{Clock, When, Who};
+use super::super::Server;
+use super::choice::{Choice, Pager, ROWS, SortBy};
+use super::text::{Clock, When, Who, amount, full_amount, money};
 use super::visitor::HOME;
 use crate::app::messages;
-use crate::app::messages::amounts::{grouped, number, quantity};
+use crate::app::messages::amounts::grouped;
 use crate::app::snapshot::{BudgetEntry, Snapshot};
 use crate::domain::budget::{BudgetState, Mode, Scope, Status, Unit};
 
@@ -59,9 +61,17 @@ impl Bar {
         Self {
             colour: colour(utilization),
             length: format!("{:.2}", (utilization * 100.0).clamp(0.0, 100.0)),
-            text: messages::share(state),
+            text: share(state),
         }
     }
+}
+
+/// `X / Y tokens (Z%)`.
+fn share(state: &BudgetState) -> String {
+    if state.budget.unit != Unit::Usd {
+        return messages::share(state);
+    }
+    format!("{} / {} ({})", money(state.used), money(state.limit()), messages::percent(state))
 }
 
 /// Green below 60 %, yellow below 80 %, orange below 95 %, then red.
@@ -106,19 +116,28 @@ fn task<'s>(state: &'s BudgetState, snapshot: &'s Snapshot) -> &'s str {
     }
 }
 
-/// The budgets that the reader chose, in the chosen order. Those that nothing can be charged to any more come last.
-pub fn chosen<'s>(snapshot: &'s Snapshot, choice: &Choice) -> Vec<&'s BudgetEntry> {
-    let mut found: Vec<&BudgetEntry> =
-        snapshot.budgets.iter().filter(|entry| choice.ended || entry.is_active).collect();
-    if choice.sort == SortBy::Task {
-        // Looked up once each.
-        let mut with_task: Vec<(&str, &BudgetEntry)> =
-            found.into_iter().map(|entry| (task(&entry.state, snapshot), entry)).collect();
-        with_task.sort_by(|(a, x), (b, y)| order(x, y, choice, a.cmp(b)));
-        return with_task.into_iter().map(|(_, entry)| entry).collect();
-    }
-    found.sort_by(|a, b| order(a, b, choice, by(a, b, choice.sort)));
-    found
+/// The budgets of the page that the reader chose, in the chosen order. Those that nothing can be charged to any more come last.
+pub fn chosen<'s>(
+    server: &Server,
+    snapshot: &'s Arc<Snapshot>,
+    choice: &Choice,
+) -> (Vec<&'s BudgetEntry>, Pager) {
+    let order = server.dashboard.orders.get(snapshot, choice, || sorted(snapshot, choice));
+    let all = order.iter().map(|at| &snapshot.budgets[*at]);
+    Pager::select(all, ROWS, choice.page, |page| choice.with(|new| new.page = page))
+}
+
+fn sorted(snapshot: &Snapshot, choice: &Choice) -> Vec<usize> {
+    let all = if choice.ended { &snapshot.budgets } else { snapshot.active_budgets() };
+    // Looked up once each.
+    let of = |entry| if choice.sort == SortBy::Task { task(entry, snapshot) } else { "" };
+    let mut found: Vec<(usize, &str, &BudgetEntry)> =
+        all.iter().enumerate().map(|(at, entry)| (at, of(&entry.state), entry)).collect();
+    found.sort_by(|(_, of_a, a), (_, of_b, b)| {
+        let ordering = if choice.sort == SortBy::Task { of_a.cmp(of_b) } else { by(a, b, choice.sort) };
+        order(a, b, choice, ordering)
+    });
+    found.into_iter().map(|(at, ..)| at).collect()
 }
 
 fn order(a: &BudgetEntry, b: &BudgetEntry, choice: &Choice, ordering: Ordering) -> Ordering {
@@ -159,8 +178,8 @@ impl BudgetRow {
             who: Who::value(state.budget.scope, &state.value, snapshot),
             task: task(state, snapshot).to_owned(),
             name: state.budget.name.clone(),
-            used: number(state.used, state.budget.unit),
-            limit: quantity(state.limit(), state.budget.unit),
+            used: amount(state.used, state.budget.unit),
+            limit: full_amount(state.limit(), state.budget.unit),
             bar: Bar::new(state),
             status: Badge::new(status),
             is_shadow: state.budget.mode == Mode::Shadow,
@@ -191,15 +210,15 @@ fn details(entry: &BudgetEntry, snapshot: &Snapshot, clock: &Clock) -> Vec<(&'st
             lines.push((name, grouped(tokens) + note));
         }
     }
-    lines.push(("Left", quantity(state.remaining(), unit)));
+    lines.push(("Left", full_amount(state.remaining(), unit)));
     if state.extension > 0 {
-        lines.push(("Extended by", quantity(state.extension, unit)));
+        lines.push(("Extended by", full_amount(state.extension, unit)));
     }
     if state.history > 0 {
-        lines.push(("Before Fusebox", quantity(state.history, unit)));
+        lines.push(("Before Fusebox", full_amount(state.history, unit)));
     }
     if let Some(hard) = state.hard_limit() {
-        lines.push(("Hard limit", quantity(hard, unit)));
+        lines.push(("Hard limit", full_amount(hard, unit)));
     }
     if let Some(since) = state.since {
         lines.push(("Last reset", When::new(clock, since).short));

@@ -1,6 +1,6 @@
 //! The summary at the top of the overview.
 
-use super::text::{counted, rounded, rounded_dollars};
+use super::text::{counted, money, rounded};
 use crate::app::snapshot::{SessionUse, Snapshot};
 use crate::domain::breaker::circuit::Phase;
 use crate::domain::budget::Status;
@@ -19,14 +19,12 @@ pub struct Card {
 
 /// All cards.
 pub fn cards(snapshot: &Snapshot) -> Vec<Card> {
-    let live = snapshot.sessions.iter().filter(|session| session.is_live);
-    let (sessions, subagents) = live.clone().fold((0, 0_usize), |(sessions, subagents), session| {
-        (sessions + 1, subagents + session.subagents as usize)
-    });
+    let live = snapshot.live_sessions();
+    let sessions = live.len();
+    let subagents: usize = live.clone().map(|session| session.subagents as usize).sum();
     let sum = |of: fn(&SessionUse) -> u64| {
         live.clone().fold(0_u64, |sum, session| sum.saturating_add(of(&session.used)))
     };
-    let all = snapshot.sessions.iter().fold(0_u64, |sum, session| sum.saturating_add(session.used.nano_usd));
     vec![
         Card {
             title: "Active agents",
@@ -42,8 +40,12 @@ pub fn cards(snapshot: &Snapshot) -> Vec<Card> {
         },
         Card {
             title: "Dollars, live sessions",
-            value: rounded_dollars(sum(|used| used.nano_usd)),
-            note: format!("{} in {}", rounded_dollars(all), counted(snapshot.sessions.len(), "session")),
+            value: money(sum(|used| used.nano_usd)),
+            note: format!(
+                "{} in {}",
+                money(snapshot.nano_usd()),
+                counted(snapshot.sessions.len(), "session")
+            ),
             tone: "",
         },
         budgets(snapshot),
@@ -52,8 +54,7 @@ pub fn cards(snapshot: &Snapshot) -> Vec<Card> {
 }
 
 fn budgets(snapshot: &Snapshot) -> Card {
-    let active = snapshot.budgets.iter().filter(|entry| entry.is_active);
-    let statuses: Vec<Status> = active.map(|entry| entry.state.status()).collect();
+    let statuses: Vec<Status> = snapshot.active_budgets().iter().map(|entry| entry.state.status()).collect();
     let count = |status| statuses.iter().filter(|known| **known == status).count();
     let (warning, stopped) = (count(Status::Warning), count(Status::Paused) + count(Status::Exhausted));
     let (value, tone) = match (stopped, warning) {
@@ -70,9 +71,8 @@ fn budgets(snapshot: &Snapshot) -> Card {
 }
 
 fn circuits(snapshot: &Snapshot) -> Card {
-    let live = snapshot.circuits.iter().filter(|entry| entry.is_live);
     let (mut open, mut half_open, mut closed) = (0, 0, 0);
-    for entry in live {
+    for entry in snapshot.live_circuits() {
         match entry.row.breaker.phase {
             Phase::Open { .. } => open += 1,
             Phase::HalfOpen { .. } => half_open += 1,

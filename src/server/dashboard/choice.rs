@@ -6,13 +6,13 @@ use serde::Deserialize;
 use super::visitor::HOME;
 
 /// Rows on a page of budgets and of sessions.
-pub const ROWS: usize = 50;
+pub const ROWS: usize = 25;
 
 /// Rows on a page of circuit breakers and of alerts, which are read from the top.
-pub const FEW_ROWS: usize = 20;
+pub const FEW_ROWS: usize = 10;
 
 /// What budgets are sorted by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum SortBy {
     /// The worst first.
     #[default]
@@ -230,7 +230,7 @@ impl SortHead {
 /// The pages of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pager {
-    /// What is shown, such as `51–100 of 1,234`.
+    /// What is shown, such as `26–50 of 1,234`.
     pub shown: String,
     /// The page before.
     pub previous: Option<String>,
@@ -242,7 +242,7 @@ impl Pager {
     /// Selects the rows of a page, the last one if there are not so many. `most`: rows on a page; `link`: the address of
     /// another page.
     pub fn select<T>(
-        all: Vec<T>,
+        all: impl ExactSizeIterator<Item = T>,
         most: usize,
         page: usize,
         link: impl Fn(usize) -> String,
@@ -250,7 +250,7 @@ impl Pager {
         let total = all.len();
         let page = page.min(total.div_ceil(most)).max(1);
         let start = (page - 1) * most;
-        let rows: Vec<T> = all.into_iter().skip(start).take(most).collect();
+        let rows: Vec<T> = all.skip(start).take(most).collect();
         let group = |n: usize| crate::app::messages::amounts::grouped(n as u64);
         let pager = Self {
             shown: format!("{}–{} of {}", group(start + 1), group(start + rows.len()), group(total)),
@@ -299,14 +299,14 @@ mod tests {
     }
 
     #[test]
-    fn pages_have_fifty_rows_and_the_last_page_is_found() {
+    fn pages_are_cut_and_the_last_page_is_found() {
         let link = |page: usize| page.to_string();
-        let (rows, pager) = Pager::select((0..120).collect(), ROWS, 2, link);
+        let (rows, pager) = Pager::select(0..120, 50, 2, link);
         assert_eq!((rows[0], rows.len(), pager.shown.as_str()), (50, 50, "51–100 of 120"));
         assert_eq!((pager.previous.as_deref(), pager.next.as_deref()), (Some("1"), Some("3")));
-        let (rows, pager) = Pager::select((0..120).collect(), ROWS, 99, link);
+        let (rows, pager) = Pager::select(0..120, 50, 99, link);
         assert_eq!((rows.len(), pager.shown.as_str(), pager.next), (20, "101–120 of 120", None));
-        let (rows, pager) = Pager::select(Vec::<u8>::new(), ROWS, 1, link);
+        let (rows, pager) = Pager::select(std::iter::empty::<u8>(), ROWS, 1, link);
         assert!(rows.is_empty() && !pager.is_needed());
     }
 }

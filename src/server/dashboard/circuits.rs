@@ -2,7 +2,7 @@
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::choice::Choice;
+use super::choice::{Choice, FEW_ROWS, Pager};
 use super::text::{Clock, When, Who, shortened};
 use super::visitor::HOME;
 use crate::app::messages;
@@ -30,6 +30,8 @@ pub struct CircuitLine {
     pub duplicates: u32,
     /// Why it tripped; empty if it is closed.
     pub reason: String,
+    /// The signature of the call that it tripped on; empty if it is closed.
+    pub signature: String,
     /// When it tripped.
     pub tripped: Option<When>,
     /// The session has ended.
@@ -38,15 +40,6 @@ pub struct CircuitLine {
     pub acknowledge: Option<String>,
     /// Where to reset it.
     pub reset: String,
-}
-
-/// How urgent a phase is.
-fn urgency(phase: &Phase) -> u8 {
-    match phase {
-        Phase::Open { .. } => 0,
-        Phase::HalfOpen { .. } => 1,
-        Phase::Closed => 2,
-    }
 }
 
 /// The state of a breaker in words.
@@ -58,12 +51,13 @@ pub fn state(phase: &Phase) -> &'static str {
     }
 }
 
-/// The breakers that the reader chose: of live sessions first, and among them the open ones first.
-pub fn chosen<'s>(snapshot: &'s Snapshot, choice: &Choice) -> Vec<&'s CircuitEntry> {
-    let is_chosen = |entry: &&CircuitEntry| choice.ended || entry.is_live;
-    let mut found: Vec<&CircuitEntry> = snapshot.circuits.iter().filter(is_chosen).collect();
-    found.sort_by_key(|entry| (!entry.is_live, urgency(&entry.row.breaker.phase)));
-    found
+/// The breakers of the page that the reader chose: of live sessions first, and among them the open ones first.
+pub fn chosen<'s>(snapshot: &'s Snapshot, choice: &Choice) -> (Vec<&'s CircuitEntry>, Pager) {
+    let link = |page| choice.with(|new| new.circuits = page);
+    match choice.ended {
+        true => Pager::select(snapshot.circuits_urgent_first(), FEW_ROWS, choice.circuits, link),
+        false => Pager::select(snapshot.live_circuits(), FEW_ROWS, choice.circuits, link),
+    }
 }
 
 impl CircuitLine {
@@ -85,7 +79,8 @@ impl CircuitLine {
             state: state(phase),
             iterations: messages::iterations(row.breaker.iterations, &snapshot.config.breaker),
             duplicates: trip.map_or_else(|| row.breaker.history.repeats_of_last(), |trip| trip.count),
-            reason: trip.map(messages::trip_summary).unwrap_or_default(),
+            reason: trip.map(messages::trip_reason).unwrap_or_default(),
+            signature: trip.map(|trip| trip.signature.clone()).unwrap_or_default(),
             tripped: trip.map(|trip| When::new(clock, trip.at)),
             is_ended: !is_live,
             acknowledge: matches!(phase, Phase::Open { .. }).then(|| link("acknowledge")),

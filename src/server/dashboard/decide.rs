@@ -364,7 +364,7 @@ fn circuit_page(
         ("Agent", agent.to_owned()),
         ("State", state(phase).to_owned()),
     ];
-    about.extend(phase.trip().map(|trip| ("Tripped", messages::trip_summary(trip))));
+    about.extend(phase.trip().map(|trip| ("Tripped", messages::trip_reason(trip))));
     let (title, name, button, effect) = match decision {
         CircuitDecision::Acknowledge => (
             "Acknowledge the trip",

@@ -11,6 +11,8 @@ mod cards;
 mod choice;
 mod circuits;
 mod decide;
+mod events;
+mod orders;
 mod overview;
 mod page;
 mod session;
@@ -28,6 +30,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Redirect;
 use axum::routing::{get, post};
 
+use self::orders::Orders;
 use self::page::PageProblem;
 use self::sign_ins::SignIns;
 use self::visitor::HOME;
@@ -37,6 +40,7 @@ use super::Server;
 #[derive(Default)]
 pub struct Dashboard {
     sign_ins: SignIns,
+    orders: Orders,
 }
 
 /// All addresses of the dashboard.

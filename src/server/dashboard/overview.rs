@@ -12,7 +12,7 @@ use super::super::Server;
 use super::alerts::{self, AlertLine};
 use super::budgets::{self, BudgetRow};
 use super::cards::{Card, cards};
-use super::choice::{Choice, DAYS, FEW_ROWS, Pager, Parameters, ROWS, SortHead};
+use super::choice::{Choice, DAYS, Pager, Parameters, SortHead};
 use super::circuits::{self, CircuitLine};
 use super::page::{Frame, Query, page};
 use super::spend::{Chart, Spend};
@@ -46,7 +46,7 @@ struct Numbers {
     alert_pager: Pager,
     /// Alerts that nobody has acknowledged.
     new_alerts: usize,
-    /// The newest of all alerts.
+    /// The newest of them.
     newest_alert: i64,
     chart: Result<Chart, String>,
     /// The ranges of the chart: days, address, whether it is the current one.
@@ -69,7 +69,7 @@ pub async fn show(
             let chart = spend
                 .map(|spend| Chart::new(&spend, choice.days))
                 .map_err(|problem| problem.detail().to_owned());
-            Some(Numbers::new(snapshot, &choice, &clock, chart))
+            Some(Numbers::new(&server, snapshot, &choice, &clock, chart))
         }
         None => None,
     };
@@ -81,20 +81,17 @@ pub async fn show(
 }
 
 impl Numbers {
-    fn new(snapshot: &Snapshot, choice: &Choice, clock: &Clock, chart: Result<Chart, String>) -> Self {
+    fn new(
+        server: &Server,
+        snapshot: &Arc<Snapshot>,
+        choice: &Choice,
+        clock: &Clock,
+        chart: Result<Chart, String>,
+    ) -> Self {
         let here = choice.address();
-        let (budgets, budget_pager) =
-            Pager::select(budgets::chosen(snapshot, choice), ROWS, choice.page, |page| {
-                choice.with(|new| new.page = page)
-            });
-        let (circuits, circuit_pager) =
-            Pager::select(circuits::chosen(snapshot, choice), FEW_ROWS, choice.circuits, |page| {
-                choice.with(|new| new.circuits = page)
-            });
-        let (alerts, alert_pager) =
-            Pager::select(alerts::chosen(snapshot, choice), FEW_ROWS, choice.alert_page, |page| {
-                choice.with(|new| new.alert_page = page)
-            });
+        let (budgets, budget_pager) = budgets::chosen(server, snapshot, choice);
+        let (circuits, circuit_pager) = circuits::chosen(snapshot, choice);
+        let (alerts, alert_pager) = alerts::chosen(snapshot, choice);
         Self {
             is_empty: snapshot.sessions.is_empty(),
             cards: cards(snapshot),
@@ -109,8 +106,8 @@ impl Numbers {
             circuit_pager,
             alerts: alerts.into_iter().map(|record| AlertLine::new(record, snapshot, clock)).collect(),
             alert_pager,
-            new_alerts: alerts::new_ones(snapshot),
-            newest_alert: snapshot.alerts.iter().map(|record| record.alert.id).max().unwrap_or(0),
+            new_alerts: snapshot.new_alerts().len(),
+            newest_alert: snapshot.new_alerts().map(|record| record.alert.id).max().unwrap_or(0),
             chart,
             ranges: DAYS
                 .iter()

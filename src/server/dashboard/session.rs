@@ -1,4 +1,4 @@
-//! The page of one session: what it used, its agents, budgets and breakers, and which calls were denied and why.
+//! The page of one session: what it used, its agents, budgets and breakers, and what happened in it.
 
 use std::sync::Arc;
 
@@ -12,15 +12,12 @@ use super::super::Server;
 use super::super::details::Details;
 use super::budgets::BudgetRow;
 use super::circuits::CircuitLine;
+use super::events::EventLines;
 use super::page::{Frame, PageProblem, Query, page};
-use super::text::{Clock, When, counted, session_link, short_id, shortened};
+use super::text::{Clock, When, counted, money, session_link, short_id};
 use super::visitor::Visitor;
-use crate::app::messages::amounts::{dollars, grouped};
-use crate::app::messages::replies::denial_reason;
-use crate::app::messages::trip_summary;
-use crate::app::snapshot::{BudgetEntry, SessionSummary, Snapshot};
-use crate::domain::budget::Scope;
-use crate::domain::event::{CircuitDecision, Event, EventData};
+use crate::app::messages::amounts::grouped;
+use crate::app::snapshot::SessionSummary;
 use crate::store::CircuitRow;
 
 /// The page.
@@ -40,17 +37,7 @@ struct SessionPage {
     numbers: Vec<(&'static str, String)>,
     budgets: Vec<BudgetRow>,
     circuits: Vec<CircuitLine>,
-    events: Vec<EventLine>,
-    denied: usize,
-}
-
-/// Something that happened.
-struct EventLine {
-    at: When,
-    agent: String,
-    class: &'static str,
-    what: &'static str,
-    text: String,
+    events: EventLines,
 }
 
 /// The parameters of the address.
@@ -58,9 +45,6 @@ struct EventLine {
 pub struct Parameters {
     said: Option<String>,
 }
-
-/// The most events that are shown, the newest.
-const MAX_EVENTS: usize = 200;
 
 /// Shows it.
 pub async fn show(
@@ -86,12 +70,14 @@ pub async fn show(
         .of_view(&view, &clock)
         .with_outcome(&server, parameters.said.as_deref());
     let circuit = |row: &CircuitRow| CircuitLine::new(row, session.is_live, snapshot, &clock, &here);
-    let events: Vec<&Event> = match &detail {
-        Some(detail) => detail.events.iter().rev().take(MAX_EVENTS).collect(),
-        None => snapshot.events.iter().filter(|event| event.session == id).collect(),
+    let events = match &detail {
+        Some(detail) => EventLines::new(detail.events.iter().rev(), snapshot, &id, &clock),
+        None => {
+            let own = snapshot.events.iter().filter(|event| event.session == id);
+            EventLines::new(own, snapshot, &id, &clock)
+        }
     };
-    let circuits = snapshot.circuits.iter().filter(|entry| entry.row.session == id);
-    let circuits = circuits.map(|entry| circuit(&entry.row)).collect();
+    let circuits = snapshot.circuits_of(&id).map(|entry| circuit(&entry.row)).collect();
     Ok(page(
         StatusCode::OK,
         &SessionPage {
@@ -104,30 +90,14 @@ pub async fn show(
             classes: detail.as_deref().map(classes).unwrap_or_default(),
             notes: detail.as_deref().map(notes).unwrap_or_default(),
             numbers: numbers(session, detail.as_deref()),
-            budgets: budgets(session, snapshot)
+            budgets: snapshot
+                .budgets_of(&session.row.session)
                 .map(|entry| BudgetRow::new(entry, snapshot, &clock, &here))
                 .collect(),
             circuits,
-            denied: events.iter().filter(|event| matches!(event.data, EventData::CallDenied(_))).count(),
-            events: events.iter().map(|event| EventLine::new(event, &clock)).collect(),
+            events,
         },
     ))
-}
-
-/// The budgets that the session is charged to.
-fn budgets<'s>(session: &'s SessionSummary, snapshot: &'s Snapshot) -> impl Iterator<Item = &'s BudgetEntry> {
-    let row = &session.row.session;
-    snapshot.budgets.iter().filter(move |entry| {
-        let value = &entry.state.value;
-        match entry.state.budget.scope {
-            Scope::Session => *value == row.id,
-            Scope::User => *value == row.user,
-            Scope::Project => *value == row.project,
-            Scope::Team => *value == row.team,
-            Scope::TaskType => *value == row.task_type,
-            _ => false,
-        }
-    })
 }
 
 fn facts(session: &SessionSummary) -> Vec<(&'static str, String)> {
@@ -147,7 +117,7 @@ fn numbers(session: &SessionSummary, detail: Option<&Details>) -> Vec<(&'static 
     let used = session.used;
     let subagents = detail.map_or(session.subagents, |detail| detail.slots.live());
     vec![
-        ("Dollars", dollars(detail.map_or(used.nano_usd, |detail| detail.total.amount.nano_usd))),
+        ("Dollars", money(detail.map_or(used.nano_usd, |detail| detail.total.amount.nano_usd))),
         ("Fresh tokens", grouped(used.fresh_tokens)),
         ("Responses", grouped(used.requests)),
         ("Tool calls", grouped(used.tool_calls)),
@@ -173,42 +143,11 @@ fn notes(detail: &Details) -> Vec<String> {
     let total = detail.total;
     let mut notes = Vec::new();
     if let Some(nanos) = total.client_nano_usd {
-        notes.push(format!("The client itself reckons {}.", dollars(nanos)));
+        notes.push(format!("The client itself reckons {}.", money(nanos)));
     }
     if total.estimated_messages > 0 {
         let count = counted(usize::try_from(total.estimated_messages).unwrap_or(usize::MAX), "response");
         notes.push(format!("Includes estimates for {count}."));
     }
     notes
-}
-
-impl EventLine {
-    fn new(event: &Event, clock: &Clock) -> Self {
-        let (class, what, text) = match &event.data {
-            EventData::CallDenied(denial) => {
-                let what = if denial.stopped { "Denied, turn stopped" } else { "Call denied" };
-                ("bad", what, format!("{}: {}", denial.tool, denial_reason(&denial.reason)))
-            }
-            EventData::CircuitWarning(trip) => ("warn", "Breaker warned", trip_summary(trip)),
-            EventData::CircuitOpened(trip) => ("bad", "Breaker opened", trip_summary(trip)),
-            EventData::CircuitWouldOpen(trip) => ("warn", "Breaker would have opened", trip_summary(trip)),
-            EventData::CircuitHalfOpened(trip) => ("warn", "Breaker half-open", trip_summary(trip)),
-            EventData::CircuitClosed(trip) => ("good", "Breaker closed", trip_summary(trip)),
-            EventData::CircuitDecided { decision, by, reason, .. } => {
-                let what = match decision {
-                    CircuitDecision::Acknowledge => "Breaker acknowledged",
-                    CircuitDecision::Reset => "Breaker reset",
-                };
-                ("", what, format!("{by}: {reason}"))
-            }
-            EventData::ConcurrencyThrottled(change) => {
-                ("warn", "Subagents throttled", format!("from {} to {} at once", change.from, change.to))
-            }
-            EventData::ConcurrencyRestored(change) => {
-                ("good", "Subagents restored", format!("from {} to {} at once", change.from, change.to))
-            }
-        };
-        let agent = if event.agent.is_empty() { "main" } else { &event.agent };
-        Self { at: When::new(clock, event.at), agent: shortened(agent, 18), class, what, text }
-    }
 }

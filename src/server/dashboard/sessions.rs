@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::super::Server;
 use super::choice::{Pager, ROWS};
 use super::page::{Frame, Query, page};
-use super::text::{Clock, When, Who, rounded_dollars};
+use super::text::{Clock, When, Who, money};
 use super::visitor::{HOME, Visitor};
 use crate::app::messages::amounts::grouped;
 use crate::app::snapshot::{SessionSummary, Snapshot};
@@ -68,11 +68,9 @@ pub async fn show(
             SessionsPage { frame, rows: None, pager: Pager::default(), live: 0, total: String::new() };
         return page(StatusCode::SERVICE_UNAVAILABLE, &empty);
     };
-    let mut sessions: Vec<&SessionSummary> = snapshot.sessions.iter().collect();
-    sessions.sort_by_key(|session| !session.is_live);
-    let live = sessions.iter().filter(|session| session.is_live).count();
-    let total = grouped(sessions.len() as u64);
-    let (chosen, pager) = Pager::select(sessions, ROWS, number, link);
+    let live = snapshot.live_sessions().len();
+    let total = grouped(snapshot.sessions.len() as u64);
+    let (chosen, pager) = Pager::select(snapshot.sessions_live_first(), ROWS, number, link);
     let rows = chosen.into_iter().map(|session| SessionLine::new(session, snapshot, &clock)).collect();
     page(StatusCode::OK, &SessionsPage { frame, rows: Some(rows), pager, live, total })
 }
@@ -87,7 +85,7 @@ impl SessionLine {
             task: row.session.task_type.clone(),
             subagents: session.subagents,
             tokens: grouped(session.used.fresh_tokens),
-            dollars: rounded_dollars(session.used.nano_usd),
+            dollars: money(session.used.nano_usd),
             calls: grouped(session.used.tool_calls),
             seen: When::new(clock, row.last_seen),
             age: clock.age(row.last_seen),

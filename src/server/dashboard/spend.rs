@@ -8,7 +8,7 @@ use super::super::Server;
 use super::super::problem::Problem;
 use super::super::reports::{Report, ReportQuery, RowsQuery};
 use super::choice::DAYS;
-use super::text::{Clock, rounded_dollars};
+use super::text::{Clock, money};
 use crate::app::messages::amounts::dollars;
 use crate::domain::money::nanos_from_usd;
 use crate::ledger::names::short_model;
@@ -131,18 +131,18 @@ impl Chart {
                 .rev()
                 .filter(|(_, amounts)| sum(amounts) > 0)
                 .map(|(date, amounts)| {
-                    let cells = amounts.iter().map(|nanos| dollars(*nanos)).collect();
-                    (date.to_string(), cells, dollars(sum(amounts)))
+                    let cells = amounts.iter().map(|nanos| money(*nanos)).collect();
+                    (date.to_string(), cells, money(sum(amounts)))
                 })
                 .collect(),
             dates: [0, days.len() / 2, days.len() - 1].iter().map(|at| shown(&days[*at])).collect(),
-            scale: vec![rounded_dollars(top), rounded_dollars(top / 2)],
-            total: rounded_dollars(total),
+            scale: vec![dollars(top), dollars(top / 2)],
+            total: money(total),
             summary: summary(total, count, &models),
             legend: models
                 .iter()
                 .enumerate()
-                .map(|(at, (name, nanos))| (at, (*name).to_owned(), rounded_dollars(*nanos)))
+                .map(|(at, (name, nanos))| (at, (*name).to_owned(), money(*nanos)))
                 .collect(),
         }
     }
@@ -163,9 +163,8 @@ fn sum(amounts: &[u64]) -> u64 {
 }
 
 fn summary(total: u64, days: usize, models: &[(&str, u64)]) -> String {
-    let of: Vec<String> =
-        models.iter().map(|(name, nanos)| format!("{name} {}", rounded_dollars(*nanos))).collect();
-    format!("{} in the last {days} days: {}", rounded_dollars(total), of.join(", "))
+    let of: Vec<String> = models.iter().map(|(name, nanos)| format!("{name} {}", money(*nanos))).collect();
+    format!("{} in the last {days} days: {}", money(total), of.join(", "))
 }
 
 /// The parts of a day's bar, from the bottom up.
@@ -181,7 +180,7 @@ fn bar(at: usize, (date, amounts): &(NaiveDate, Vec<u64>), names: &[&str], top: 
             x: (at * 10 + 1).to_string(),
             y: format!("{bottom:.2}"),
             height: format!("{height:.2}"),
-            title: format!("{}, {}: {}", date.format("%-d %b"), names[model], dollars(*nanos)),
+            title: format!("{}, {}: {}", date.format("%-d %b"), names[model], money(*nanos)),
         });
     }
     parts

@@ -3,9 +3,10 @@
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::visitor::HOME;
-use crate::app::messages::amounts::{dollars, grouped};
+use crate::app::messages::amounts::{grouped, number, quantity};
 use crate::app::snapshot::Snapshot;
-use crate::domain::budget::Scope;
+use crate::domain::budget::{Scope, Unit};
+use crate::domain::money::NANOS_PER_USD;
 use crate::domain::time::Timestamp;
 use crate::domain::window::Zone;
 use crate::ledger::names::last_folder;
@@ -157,13 +158,24 @@ pub fn rounded(n: u64) -> String {
     }
 }
 
-/// Dollars for cards and charts: `$0`, `$0.0371`, `$12.35`, `$1,235`.
-pub fn rounded_dollars(nanos: u64) -> String {
-    match nanos {
-        0 => "$0".to_owned(),
-        1..100_000_000_000 => dollars(nanos),
-        _ => format!("${}", grouped(nanos.saturating_add(500_000_000) / 1_000_000_000)),
+/// Dollars to cents, so that columns line up: `$0.04`, `$1,234.50`. Less than half a cent is `<$0.01`, never nothing.
+pub fn money(nanos: u64) -> String {
+    const CENT: u64 = NANOS_PER_USD / 100;
+    if (1..CENT / 2).contains(&nanos) {
+        return "<$0.01".to_owned();
     }
+    let cents = nanos.saturating_add(CENT / 2) / CENT;
+    format!("${}.{:02}", grouped(cents / 100), cents % 100)
+}
+
+/// A count without its unit: `1,234`; for dollars [`money`].
+pub fn amount(count: u64, unit: Unit) -> String {
+    if unit == Unit::Usd { money(count) } else { number(count, unit) }
+}
+
+/// A count with its unit: `1,234 tokens`; for dollars [`money`].
+pub fn full_amount(count: u64, unit: Unit) -> String {
+    if unit == Unit::Usd { money(count) } else { quantity(count, unit) }
 }
 
 /// `1 alert`, `2 alerts`.
@@ -189,6 +201,22 @@ mod tests {
         ] {
             assert_eq!(rounded(n), text);
         }
+    }
+
+    #[test]
+    fn dollars_always_have_cents() {
+        for (nanos, text) in [
+            (0, "$0.00"),
+            (1, "<$0.01"),
+            (4_999_999, "<$0.01"),
+            (5_000_000, "$0.01"),
+            (37_125_000, "$0.04"),
+            (999_999_999, "$1.00"),
+            (1_234_565_000_000, "$1,234.57"),
+        ] {
+            assert_eq!((money(nanos).as_str(), amount(nanos, Unit::Usd).as_str()), (text, text));
+        }
+        assert_eq!(full_amount(1_234, Unit::Tokens), "1,234 tokens");
     }
 
     #[test]

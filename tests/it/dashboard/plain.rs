@@ -71,7 +71,8 @@ fn the_overview_says_where_budgets_breakers_and_alerts_stand() {
         "<div><span>Input</span> <span>1,450</span></div>",
         "<span>Cache reads</span> <span>20, not counted</span>",
         "<span>Hard limit</span> <span>2,000 tokens</span>",
-        "the same call with the same result, 5 times in a row",
+        "5 times in a row (Bash; trips at 5)</span>",
+        "<span title=\"Signature of the call: ",
         "4 unacknowledged",
         "session passed 80% of 1,000 tokens (1,450 tokens used)",
         "1 at limit",
@@ -84,11 +85,20 @@ fn the_overview_says_where_budgets_breakers_and_alerts_stand() {
     assert_eq!(page.matches("href=\"/cost-dashboard/budget/").count(), 3, "{page}");
     assert_eq!(page.matches("/extend?back=").count(), 2, "as an address, and for the script: {page}");
     let session = serve.get(&link(&page, "/session/session%2Done")).body;
-    for said in
-        ["Tokens by class", "1,450", "1 denied", "Bash: the circuit breaker was open", "Breaker opened"]
-    {
+    for said in [
+        "Tokens by class",
+        "1,450",
+        "1 denied",
+        "Bash: the circuit breaker was open",
+        "Breaker opened",
+        "Budget alert",
+        "session passed 80% of 1,000 tokens (1,450 tokens used)",
+    ] {
         assert!(session.contains(said), "{said}: {session}");
     }
+    assert!(!session.contains(", signature "), "{session}");
+    // Alerts are listed with what they are about only.
+    assert!(!serve.get("/cost-dashboard/session/session-two").body.contains("Budget alert"));
     assert!(serve.get("/cost-dashboard/sessions").body.contains("2 live, 2 in all"));
 }
 
@@ -252,6 +262,34 @@ fn a_form_that_is_sent_twice_counts_once_and_its_result_is_shown_once() {
     let of_session = home.fusebox(&["budget", "show", "session", "--session", ONE, "--json"]).json();
     assert_eq!(of_session["operations"].as_array().unwrap().len(), 1, "{of_session}");
     assert_eq!(of_session["operations"][0]["actor"], "alice");
+    let page = operator.get("/cost-dashboard/session/session%2Done").body;
+    assert!(
+        page.contains("Budget extended") && page.contains("session, 300 tokens more; alice: nearly done")
+    );
+    let log = std::fs::read_to_string(home.path("serve.log")).unwrap();
+    assert_eq!(log.matches("budget decided").count(), 1, "{log}");
+}
+
+#[test]
+fn dollars_have_cents_in_all_columns() {
+    let home = Home::new();
+    home.configure("[[budget]]\nname = \"session\"\nunit = \"usd\"\nlimit = 0.5\n");
+    // Three dollars for a million tokens.
+    spend(&home, ONE, 1, 10_000);
+    spend(&home, "session-two", 2, 50_000);
+    spend(&home, "session-three", 3, 100);
+    home.fusebox(&["import"]);
+    let serve = Serve::start(&home, &["--import-every", "0"]);
+    let pages = [serve.get(HOME).body, serve.get("/cost-dashboard/sessions").body].join("");
+    let amounts = pages.split('$').skip(1).map(|rest| {
+        rest.split(|c: char| !c.is_ascii_digit() && c != '.' && c != ',').next().unwrap().to_owned()
+    });
+    let amounts: std::collections::BTreeSet<String> = amounts.collect();
+    assert!(amounts.len() > 3, "{amounts:?}");
+    for amount in &amounts {
+        assert!(amount.split('.').nth(1).is_some_and(|cents| cents.len() == 2), "{amounts:?}");
+    }
+    assert!(pages.contains("$0.50") && pages.contains("&#60;$0.01"), "{pages}");
 }
 
 #[test]
@@ -306,26 +344,34 @@ fn names_are_texts_and_never_markup() {
 fn long_tables_have_pages_with_the_live_ones_first() {
     let home = Home::new();
     home.configure("[[budget]]\nname = \"session\"\nlimit = 1000\n");
-    for n in 0..60 {
+    for n in 0..30 {
         let session = format!("session-{n:02}");
         spend(&home, &session, n, 100 + n as u64);
-        if n % 4 == 0 {
+        if n % 3 == 0 {
             end_session(&home, &session);
         }
     }
     let serve = Serve::start(&home, &[]);
     let rows = |path: &str| serve.get(path).body.matches("<tr role=\"row\" id=\"budget-").count();
-    assert_eq!(rows(HOME), 45);
-    assert_eq!(rows("/cost-dashboard?ended=yes"), 50);
-    assert_eq!(rows("/cost-dashboard?ended=yes&page=2"), 10);
-    assert_eq!(rows("/cost-dashboard?ended=yes&page=99"), 10);
+    assert_eq!(rows(HOME), 20);
+    assert_eq!(rows("/cost-dashboard?ended=yes"), 25);
+    assert_eq!(rows("/cost-dashboard?ended=yes&page=2"), 5);
+    assert_eq!(rows("/cost-dashboard?ended=yes&page=99"), 5);
     let first = serve.get("/cost-dashboard?ended=yes&sort=used");
-    assert!(first.body.contains("1–50 of 60"), "{first:?}");
+    assert!(first.body.contains("1–25 of 30"), "{first:?}");
     let next = link(&first.body, "page=2");
     assert_eq!(next, "/cost-dashboard?sort=used&page=2&ended=yes");
     // Ended ones come last, in whatever order.
     let second = serve.get(&next).body;
-    assert!(second.matches("class=\"ended\"").count() >= 10, "{second}");
+    assert!(second.matches("class=\"ended\"").count() >= 5, "{second}");
     let sessions = serve.get("/cost-dashboard/sessions?page=2").body;
-    assert!(sessions.contains("51–60 of 60") && sessions.contains("45 live, 60 in all"), "{sessions}");
+    assert!(sessions.contains("26–30 of 30") && sessions.contains("20 live, 30 in all"), "{sessions}");
+    // Every order has each budget once, on whatever page.
+    for sort in ["status", "agent", "task", "used", "budget", "utilization"] {
+        let page = |n| serve.get(&format!("/cost-dashboard?ended=yes&sort={sort}&page={n}")).body;
+        let ids = [page(1), page(2)].join("");
+        let ids: std::collections::BTreeSet<&str> =
+            ids.split("<tr role=\"row\" id=\"budget-").skip(1).map(|rest| &rest[..16]).collect();
+        assert_eq!(ids.len(), 30, "{sort}");
+    }
 }

@@ -57,6 +57,65 @@ fn a_budget_is_listed_extended_and_reset() {
 }
 
 #[test]
+fn each_decision_is_logged_without_its_reason() {
+    on_both_stores(|home| {
+        busy_session(home, ONE);
+        let serve = Serve::start(home, &["--log-format", "json"]);
+        let first = |path: &str, list: &str, id: &str| {
+            serve.get(path).json()[list][0][id].as_str().unwrap().to_owned()
+        };
+        let budget = first("/api/budget", "budgets", "budget_id");
+        let circuit = first("/api/circuit", "circuits", "circuit_id");
+        let alert = first("/api/budget/alerts", "alerts", "alert_id");
+        let extension = json!({"additional_tokens": 500, "reason": "secret"});
+        for (path, body) in [
+            (format!("/api/budget/{budget}/extend"), &extension),
+            // Refused.
+            (format!("/api/budget/{budget}/extend"), &json!({"additional_tokens": 5000, "reason": "secret"})),
+            (format!("/api/budget/{budget}/reset"), &json!({"reason": "secret"})),
+            (format!("/api/circuit/{circuit}/acknowledge"), &json!({"reason": "secret"})),
+            (format!("/api/circuit/{circuit}/reset"), &json!({"reason": "secret"})),
+            (format!("/api/budget/alerts/{alert}/acknowledge"), &json!({"reason": "secret"})),
+            (format!("/api/budget/alerts/{alert}/acknowledge"), &json!({"reason": "secret"})),
+        ] {
+            serve.post(&path, body);
+        }
+        for _ in 0..2 {
+            serve.post_with(
+                &format!("/api/budget/{budget}/extend"),
+                &extension,
+                &[("Idempotency-Key", "once")],
+            );
+        }
+        let log = std::fs::read_to_string(home.path("serve.log")).unwrap();
+        assert!(!log.contains("secret"), "{log}");
+        let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+        let lines: Vec<serde_json::Value> =
+            lines.filter(|line: &serde_json::Value| line["actor"] == "operator").collect();
+        let said = |line: &serde_json::Value| {
+            let about = ["message", "decision", "budget", "value", "amount", "session", "agent"];
+            let about = about.iter().filter_map(|name| line[*name].as_str());
+            about.collect::<Vec<_>>().join(" ")
+        };
+        let extended = "budget decided extend session session-one 500 tokens";
+        assert_eq!(
+            lines.iter().map(said).collect::<Vec<_>>(),
+            [
+                extended,
+                "budget decided reset session session-one",
+                "circuit breaker decided acknowledge session-one main",
+                "circuit breaker decided reset session-one main",
+                "alert acknowledged",
+                extended,
+            ],
+            "{log}"
+        );
+        assert!(lines.iter().all(|line| line["level"] == "INFO"), "{log}");
+        assert_eq!(lines[4]["alert"].to_string(), alert);
+    });
+}
+
+#[test]
 fn a_repeated_request_takes_effect_once() {
     on_both_stores(|home| {
         busy_session(home, ONE);

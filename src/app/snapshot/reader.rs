@@ -1,5 +1,4 @@
-//! What operators look at, as the store has it at one moment: sessions, budgets, breakers, alerts, decisions and events of
-//! all sessions. For the server, which answers many requests from one snapshot.
+//! Reads snapshots.
 //!
 //! Read-only: no transcript is read, nothing is refilled, and no store is created. Sessions that have ended are read once
 //! and remembered, so that a snapshot of many sessions stays cheap.
@@ -8,135 +7,22 @@ use std::collections::{HashMap, HashSet};
 
 use wildmatch::WildMatch;
 
-use super::meters::{self, ClassTokens};
-use super::open_store::StoreLocation;
-use super::plan::{self, UnknownBudget};
-use super::process_tree;
-use super::store_status::StoreStatus;
+use super::super::open_store::StoreLocation;
+use super::super::store_status::StoreStatus;
+use super::super::{meters, plan, process_tree};
+use super::index::Index;
+use super::{
+    BudgetEntry, CircuitEntry, MAX_EVENTS, SessionSummary, SessionUse, Snapshot, budget_id, circuit_id,
+};
 use crate::config::{self, Config, Stamp};
-use crate::domain::alert::AlertRecord;
 use crate::domain::budget::{Budget, BudgetState, Scope, Unit};
-use crate::domain::event::Event;
-use crate::domain::message::MessageKey;
 use crate::domain::operation::Operation;
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
-use crate::store::metrics::MetricTotal;
-use crate::store::{BudgetKey, CircuitRow, Result, SessionRow, Store, StoreError, sqlite};
+use crate::store::{BudgetKey, Result, SessionRow, Store, StoreError, sqlite};
 
 /// How many budgets are read in one step of the store. More would make hooks wait.
 const STEP: usize = 200;
-
-/// The most events that are kept, the newest.
-pub const MAX_EVENTS: usize = 1000;
-
-/// Everything at one moment.
-#[derive(Clone, Debug, Default)]
-pub struct Snapshot {
-    /// The moment.
-    pub at: Timestamp,
-    /// The store; `None`: there is none yet.
-    pub store: Option<StoreStatus>,
-    /// The sessions, most recently seen first.
-    pub sessions: Vec<SessionSummary>,
-    /// The budgets of live sessions and of everything charged in the current windows, then those of ended sessions.
-    pub budgets: Vec<BudgetEntry>,
-    /// Tokens by class of active budgets in tokens, by the ids of the budgets.
-    pub classes: HashMap<String, ClassTokens>,
-    /// Budgets in percent about which nothing is known.
-    pub unknown_budgets: Vec<UnknownBudget>,
-    /// The breakers, the most recently seen session first.
-    pub circuits: Vec<CircuitEntry>,
-    /// The alerts, newest first.
-    pub alerts: Vec<AlertRecord>,
-    /// Decisions about budgets, newest first.
-    pub operations: Vec<Operation>,
-    /// Events, newest first.
-    pub events: Vec<Event>,
-    /// The totals for monitoring.
-    pub metrics: Vec<MetricTotal>,
-    /// The configuration that the budgets are of.
-    pub config: Config,
-    /// Where each session is in `sessions`, by its id.
-    positions: HashMap<String, usize>,
-}
-
-/// A session in a snapshot.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SessionSummary {
-    /// The session.
-    pub row: SessionRow,
-    /// Whether it is live.
-    pub is_live: bool,
-    /// What it used.
-    pub used: SessionUse,
-    /// Its subagents that are working.
-    pub subagents: u32,
-}
-
-/// What a session used since it began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SessionUse {
-    /// Input, output and cache writes.
-    pub fresh_tokens: u64,
-    /// Tokens of all classes.
-    pub tokens: u64,
-    /// Model responses.
-    pub requests: u64,
-    /// Tool calls.
-    pub tool_calls: u64,
-    /// Cost in nano-dollars.
-    pub nano_usd: u64,
-}
-
-/// A budget in a snapshot.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BudgetEntry {
-    /// Names it in addresses: a hash of the budget's name and the value.
-    pub id: String,
-    /// The state.
-    pub state: BudgetState,
-    /// Whether anything can be charged to it now: not if its session has ended.
-    pub is_active: bool,
-}
-
-/// A breaker in a snapshot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CircuitEntry {
-    /// Names it in addresses: a hash of the session and the agent.
-    pub id: String,
-    /// The breaker.
-    pub row: CircuitRow,
-    /// Whether its session is live.
-    pub is_live: bool,
-}
-
-/// The id of a budget for one value.
-pub fn budget_id(budget: &str, value: &str) -> String {
-    format!("{:016x}", MessageKey::from_parts(&["budget", budget, value]).short())
-}
-
-/// The id of an agent's breaker.
-pub fn circuit_id(session: &str, agent: &str) -> String {
-    format!("{:016x}", MessageKey::from_parts(&["circuit", session, agent]).short())
-}
-
-impl Snapshot {
-    /// The budget with this id.
-    pub fn budget(&self, id: &str) -> Option<&BudgetEntry> {
-        self.budgets.iter().find(|budget| budget.id == id)
-    }
-
-    /// The breaker with this id.
-    pub fn circuit(&self, id: &str) -> Option<&CircuitEntry> {
-        self.circuits.iter().find(|circuit| circuit.id == id)
-    }
-
-    /// The session with this id.
-    pub fn session(&self, id: &str) -> Option<&SessionSummary> {
-        self.sessions.get(*self.positions.get(id)?)
-    }
-}
 
 /// Reads snapshots, one after the other.
 pub struct SnapshotReader {
@@ -227,8 +113,6 @@ impl SnapshotReader {
         snapshot.operations.reverse();
         let rows = store.sessions()?;
         let (sessions, of_sessions) = self.read_sessions(env, store, rows, &snapshot.operations)?;
-        let ids = sessions.iter().map(|session| session.row.session.id.clone());
-        snapshot.positions = ids.enumerate().map(|(at, id)| (id, at)).collect();
         snapshot.sessions = sessions;
         let others = self.other_budgets(env, store)?;
         let others = states(store, &others, env.now)?;
@@ -251,6 +135,7 @@ impl SnapshotReader {
         snapshot.alerts = store.alerts()?;
         snapshot.events = store.recent_events(MAX_EVENTS)?;
         snapshot.metrics = store.metrics()?;
+        snapshot.index = Index::new(&snapshot);
         Ok(snapshot)
     }
 
@@ -360,7 +245,7 @@ fn is_missing(env: &Env, config: &Config) -> bool {
 }
 
 /// The states of these budgets, in short steps.
-pub(super) fn states(
+pub(in crate::app) fn states(
     store: &mut dyn Store,
     keys: &[BudgetKey],
     now: Timestamp,
