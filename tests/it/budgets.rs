@@ -433,6 +433,7 @@ fn the_status_object_has_the_promised_fields() {
             "agents",
             "throttle",
             "stopped",
+            "held_by",
             "store"
         ]
     );

@@ -179,7 +179,8 @@ fn it_counts_on_in_a_store_of_the_version_before() {
     respond(&home, "old", 1, 100);
     let db = rusqlite::Connection::open(home.path("state/state.db")).unwrap();
     db.execute_batch(
-        "ALTER TABLE sessions DROP COLUMN team;
+        "DROP TABLE reservations; ALTER TABLE sessions DROP COLUMN chain;
+         ALTER TABLE sessions DROP COLUMN team;
          ALTER TABLE messages DROP COLUMN nano_usd; ALTER TABLE messages DROP COLUMN nano_usd_estimated;
          ALTER TABLE messages DROP COLUMN rates; ALTER TABLE client_totals DROP COLUMN nano_usd;
          PRAGMA user_version=4;",
@@ -194,7 +195,7 @@ fn it_counts_on_in_a_store_of_the_version_before() {
 
     let home = home.var("FUSEBOX_STORE_TEAM", "core");
     respond(&home, "old", 2, 200);
-    assert_eq!((version(&home), team_of(&home, "old").as_deref()), (8, Some("")));
+    assert_eq!((version(&home), team_of(&home, "old").as_deref()), (9, Some("")));
     respond(&home, "new", 3, 400);
     assert_eq!(shown(&home, &[]), ("core".into(), 400));
     let mine = home.status("old");

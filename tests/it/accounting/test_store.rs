@@ -198,7 +198,10 @@ impl TestStore {
 }
 
 pub fn open(dir: &Path) -> SqliteStore {
-    SqliteStore::open(dir, NOW).expect("a store in a temporary folder").store
+    let store = SqliteStore::open(dir, NOW).expect("a store in a temporary folder").store;
+    // Like a command: these tests may run on a busy machine.
+    store.wait_patiently().expect("a longer timeout");
+    store
 }
 
 pub fn apply(

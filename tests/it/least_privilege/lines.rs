@@ -98,6 +98,7 @@ fn no_command_is_allowed_that_is_not_used() {
         home.fusebox(command);
     }
     home.fusebox(&["budget", "show", "session", "--session", "s"]);
+    home.fusebox(&["quota", "status"]);
     let unused = |user: &Value| -> Vec<Value> {
         let stats = shared.server.text(&["INFO", "commandstats"]);
         let used = |name: &str| {
