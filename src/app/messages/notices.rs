@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::amounts::{grouped, number, quantity};
-use super::forecasts::{limit_ahead, time_left};
+use super::forecasts::{limit_ahead, time_left, window_end};
 use super::{Excerpts, circuit_open, extend_command, iterations, label, share, trip_details};
 use crate::config::PromptLineMode;
 use crate::domain::alert::BudgetAlert;
@@ -38,7 +38,12 @@ pub fn prompt_lines(states: &[BudgetState], session: &str, mode: PromptLineMode)
             (false, name) => format!("Budget {name} ({} {})", state.budget.scope.name(), state.value),
         };
         let ahead = limit_ahead(state).map_or_else(String::new, |ahead| format!("; {ahead}"));
-        let end = time_left(state).map_or_else(String::new, |left| format!(", resets {left}"));
+        let is_reached = state.status() >= Status::Paused;
+        let end = match (time_left(state), window_end(state).filter(|_| is_reached)) {
+            (Some(left), _) => format!(", resets {left}"),
+            (None, Some(end)) => format!(", resets at {end}"),
+            (None, None) => String::new(),
+        };
         lines.push(format!("{label}: {}{note}{end}{ahead}", share(state)));
     }
     lines
@@ -83,13 +88,14 @@ pub fn alert_lines(alerts: &[BudgetAlert], states: &[BudgetState]) -> Vec<String
     }
     let line = |alert: &BudgetAlert| {
         let state = states.iter().find(|s| s.budget.name == alert.budget && s.value == alert.value);
-        alert_line(alert, state.and_then(limit_ahead))
+        alert_line(alert, state)
     };
     highest.into_values().map(line).collect()
 }
 
-/// `ahead`: when the limit will be reached.
-fn alert_line(highest: &BudgetAlert, ahead: Option<String>) -> String {
+/// `state`: the budget now, if it is known.
+fn alert_line(highest: &BudgetAlert, state: Option<&BudgetState>) -> String {
+    let (ahead, end) = (state.and_then(limit_ahead), state.and_then(window_end));
     let BudgetAlert { budget, used, limit, unit, .. } = highest;
     let percent = if *limit == 0 { 100.0 } else { *used as f64 / *limit as f64 * 100.0 };
     let shadow = if highest.mode == Mode::Shadow { " (shadow)" } else { "" };
@@ -97,7 +103,8 @@ fn alert_line(highest: &BudgetAlert, ahead: Option<String>) -> String {
     let then = match (highest.status() >= Status::Paused, highest.mode, highest.on_limit) {
         (false, _, _) => String::new(),
         (true, Mode::Shadow, OnLimit::Warn) | (true, Mode::Enforce, OnLimit::Warn) => {
-            " It is over its limit.".into()
+            let end = end.map_or_else(String::new, |end| format!(", and resets at {end}"));
+            format!(" It is over its limit{end}.")
         }
         (true, Mode::Shadow, OnLimit::Pause) => {
             " In enforce mode it would have paused the session here.".into()
@@ -107,7 +114,11 @@ fn alert_line(highest: &BudgetAlert, ahead: Option<String>) -> String {
         }
         (true, Mode::Enforce, _) => {
             let way = extend_command(budget, highest.scope, &highest.value, *unit, "N");
-            format!(" It is over its limit. Tool calls are now denied. To continue: {way}")
+            let continued = end.map_or_else(
+                || "To continue".to_owned(),
+                |end| format!("It resets at {end}. To continue before that"),
+            );
+            format!(" It is over its limit. Tool calls are now denied. {continued}: {way}")
         }
     };
     match unit {
