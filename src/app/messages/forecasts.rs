@@ -29,6 +29,14 @@ pub fn window_end(state: &BudgetState) -> Option<String> {
     Some(time_left(state).map_or_else(|| end.clone(), |left| format!("{end} ({left})")))
 }
 
+/// `It resets at 2026-11-30T12:00:00Z. To continue before that`; `To continue` if it never does.
+pub fn to_continue(state: Option<&BudgetState>) -> String {
+    match state.and_then(window_end) {
+        Some(end) => format!("It resets at {end}. To continue before that"),
+        None => "To continue".to_owned(),
+    }
+}
+
 /// `12.50% per hour: at this pace the limit is not reached before the reset`, for `status`. `None` if there is nothing
 /// to say.
 pub fn pace(state: &BudgetState) -> Option<String> {
