@@ -112,9 +112,9 @@ impl FromStr for WindowRule {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (period, name) = text.split_once('@').unwrap_or((text, "UTC"));
-        let period = Period::ALL.iter().find(|(known, _)| *known == period).map(|(_, period)| *period);
         let zone = zone(name).map_err(|error| format!("{name}: {error}"))?;
-        Ok(Self { period: period.ok_or_else(|| format!("{text} is not a window"))?, zone })
+        let period = Period::parse(period).ok_or_else(|| format!("{text} is not a window"))?;
+        Ok(Self { period, zone })
     }
 }
 

@@ -76,7 +76,7 @@ pub struct UnknownBudget {
     /// Unit of the limit.
     pub unit: Unit,
     /// Window.
-    pub window: &'static str,
+    pub window: String,
     /// The configured limit.
     pub limit: Count,
     /// `unknown`.
@@ -118,7 +118,7 @@ fn unknown_budget(budget: &Budget, user: &str, plan: &Plan, now: Timestamp) -> U
         scope: budget.scope.name(),
         value: user.to_owned(),
         unit: budget.unit,
-        window: budget.window.period.name(),
+        window: budget.window.period.to_string(),
         limit: Count::new(budget.limit, budget.unit),
         status: "unknown",
         reason: reason(budget, plan, now),

@@ -190,7 +190,7 @@ pub struct BudgetStatus {
     /// Unit of the numbers.
     pub unit: Unit,
     /// Window: `lifetime`, `day`, …
-    pub window: &'static str,
+    pub window: String,
     /// Units used in the window.
     pub used: Count,
     /// Limit in force.
@@ -225,7 +225,7 @@ impl BudgetStatus {
             scope: state.budget.scope.name(),
             value: state.value.clone(),
             unit: state.budget.unit,
-            window: state.budget.window.period.name(),
+            window: state.budget.window.period.to_string(),
             used: count(state.used),
             limit: count(state.limit()),
             hard_limit: state.hard_limit().map(count),

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::field::{self, BUDGET, Field, HARD_LIMIT, ProjectPolicy, SETTINGS, Strictness, TABLES};
-use super::file::{Assignment, BudgetTable, Layer};
+use super::field::{self, Field, HARD_LIMIT, ProjectPolicy, SETTINGS, Strictness, TABLES};
+use super::file::{Assignment, Layer, NamedTable};
 use super::limits;
 use super::prices;
+use super::scopes;
 use super::source::{Problem, Source};
+use super::table::{TableDraft, TableKind};
 use super::value::{RawValue, ValueKind};
 use super::variable::variable_for;
 use crate::domain::breaker::policy::Preset;
@@ -20,8 +22,8 @@ pub(super) const SESSION: &str = "session";
 /// The budget of a declared task type. Its default limit is that of the type.
 pub(super) const TASK: &str = "task";
 
-/// The maximum number of budgets. More would slow down every hook, and a slow hook lets calls through.
-const MAX_BUDGETS: usize = 64;
+/// The maximum number of budgets, and of platforms. More would slow down every hook, and a slow hook lets calls through.
+const MAX_TABLES: usize = 64;
 
 /// A value and its source.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,19 +34,13 @@ pub(super) struct SourcedValue {
     pub source: Source,
 }
 
-/// A budget under construction. Keys that were not set have their defaults.
-#[derive(Clone, Debug)]
-pub(super) struct BudgetDraft {
-    /// Unique name.
-    pub name: String,
-    pub(super) values: BTreeMap<&'static str, SourcedValue>,
-}
-
 /// The configuration under construction.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
-    settings: BTreeMap<String, SourcedValue>,
-    budgets: Vec<BudgetDraft>,
+    /// Keys outside tables with names.
+    pub(super) settings: BTreeMap<String, SourcedValue>,
+    /// Budgets, rates and platforms, including removed budgets.
+    pub(super) tables: Vec<TableDraft>,
     /// The declared task type.
     pub task_type: Option<SourcedValue>,
     /// Values refused so far.
@@ -55,35 +51,10 @@ pub(super) struct Draft {
     throttle_keys: Vec<(Source, Option<usize>, String)>,
 }
 
-impl BudgetDraft {
-    fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), values: BTreeMap::new() }
-    }
-
-    /// The value of a key: as set, or the default.
-    pub fn get(&self, field: &Field) -> SourcedValue {
-        let default = || SourcedValue { value: (field.default)(), source: Source::Default };
-        self.values.get(field.name).cloned().unwrap_or_else(default)
-    }
-
-    fn set(&mut self, field: &Field, value: Value, source: &Source) {
-        self.values.insert(field.name, SourcedValue { value, source: source.clone() });
-    }
-
-    pub(super) fn number(&self, key: &str) -> Option<f64> {
-        self.values.get(key)?.value.as_f64()
-    }
-
-    fn same_identity(&self, other: &Self) -> bool {
-        let mut identity = BUDGET.iter().filter(|field| field.strictness == Strictness::Identity);
-        identity.all(|field| self.get(field).value == other.get(field).value)
-    }
-}
-
 impl Draft {
     /// The draft without any configuration.
     pub fn new(task_type: Option<SourcedValue>) -> Self {
-        let mut session = BudgetDraft::new(SESSION);
+        let mut session = TableDraft::new(TableKind::Budget, SESSION);
         session
             .values
             .insert("limit", SourcedValue { value: field::SESSION_LIMIT.into(), source: Source::Default });
@@ -92,7 +63,7 @@ impl Draft {
         });
         Self {
             settings: types.collect(),
-            budgets: vec![session, BudgetDraft::new(TASK)],
+            tables: vec![session, TableDraft::new(TableKind::Budget, TASK)],
             task_type,
             problems: Vec::new(),
             notes: Vec::new(),
@@ -105,7 +76,8 @@ impl Draft {
         self.value_at(field.name, field)
     }
 
-    fn value_at(&self, key: &str, field: &Field) -> SourcedValue {
+    /// The value of the key at this path.
+    pub(super) fn value_at(&self, key: &str, field: &Field) -> SourcedValue {
         let default = || match (field.default)() {
             Value::Null if key.starts_with("breaker.") => field::preset_default(self.preset(), key),
             value => value,
@@ -145,19 +117,19 @@ impl Draft {
         self.settings.iter().filter(|(key, _)| field::model_price(key).is_some())
     }
 
-    /// All budgets, including removed ones.
-    pub fn budgets(&self) -> &[BudgetDraft] {
-        &self.budgets
+    /// All budgets and rates, including removed ones.
+    pub fn budgets(&self) -> impl Iterator<Item = &TableDraft> {
+        self.tables.iter().filter(|table| table.kind != TableKind::Platform)
     }
 
-    /// The names of all budgets, including removed ones.
-    pub fn budget_names(&self) -> impl Iterator<Item = &str> {
-        self.budgets.iter().map(|budget| budget.name.as_str())
+    /// The names of all tables of a kind, including removed ones.
+    pub fn names(&self, kind: TableKind) -> impl Iterator<Item = &str> {
+        self.tables.iter().filter(move |table| table.kind == kind).map(|table| table.name.as_str())
     }
 
     /// The value of a budget's key. The limit of [`TASK`] may be that of the declared type. No limit exceeds the hard
     /// limit, which may come from another layer.
-    pub fn budget_value(&self, budget: &BudgetDraft, field: &Field) -> SourcedValue {
+    pub fn budget_value(&self, budget: &TableDraft, field: &Field) -> SourcedValue {
         let current = budget.get(field);
         if field.name != "limit" {
             return current;
@@ -186,15 +158,14 @@ impl Draft {
                 self.apply_setting(assignment);
             }
         }
-        let mut seen: Vec<RawValue> = Vec::new();
-        for table in layer.budgets {
-            let again = seen.contains(&table.name);
-            seen.push(table.name.clone());
-            match self.apply_budget(&table, again) {
-                Ok(()) => {}
-                Err(message) => {
-                    self.problems.push(Problem::at(&table.source, table.line, "budget.name", message));
-                }
+        let mut seen: Vec<(TableKind, RawValue)> = Vec::new();
+        for table in layer.tables {
+            let of = (table.kind, table.name.clone());
+            let again = seen.contains(&of);
+            seen.push(of);
+            if let Err(message) = self.apply_table(&table, again) {
+                let key = format!("{}.name", table.kind.name());
+                self.problems.push(Problem::at(&table.source, table.line, &key, message));
             }
         }
     }
@@ -202,7 +173,7 @@ impl Draft {
     fn apply_setting(&mut self, assignment: &Assignment) {
         let key = field::new_name(&assignment.key).unwrap_or(&assignment.key);
         let checked = match field::setting(key) {
-            Some(field) => check_assignment(field, assignment, &self.value_at(key, field), false),
+            Some(field) => check_assignment(None, field, assignment, &self.value_at(key, field), false),
             None if TABLES.contains(&assignment.key.as_str()) => {
                 Err(format!("must be a table, [{}] (found {})", assignment.key, assignment.raw))
             }
@@ -223,35 +194,32 @@ impl Draft {
         }
     }
 
-    /// Takes the valid keys of a budget. If a key that defines what the budget counts is refused, takes none: a limit
-    /// meant in dollars is not a limit in tokens. `Err`: what is wrong with the budget's name.
-    fn apply_budget(&mut self, table: &BudgetTable, again: bool) -> Result<(), String> {
+    /// Takes the valid keys of a table. If a key that defines what a budget counts is refused, takes none: a limit
+    /// meant in dollars is not a limit in tokens. `Err`: what is wrong with the table's name.
+    fn apply_table(&mut self, table: &NamedTable, again: bool) -> Result<(), String> {
         let name = ValueKind::Name.parse(&table.name)?;
         let name = name.as_str().unwrap_or_default();
         if again {
             return Err(format!("must be unique in a file (found \"{name}\" again)"));
         }
-        let place = self.budgets.iter().position(|budget| budget.name == name);
-        if place.is_none() && self.budgets.len() >= MAX_BUDGETS {
-            return Err(format!("must not add to {MAX_BUDGETS} budgets, the maximum"));
-        }
-        let old = place.map_or_else(|| BudgetDraft::new(name), |i| self.budgets[i].clone());
+        let (place, old) = self.find(table.kind, name)?;
         let mut new = old.clone();
-        let prefix = format!("budget.{name}.");
+        let prefix = new.path("");
         let mut sound = true;
         for assignment in &table.keys {
-            let Some(field) = field::budget_field(&assignment.key) else {
-                self.refuse(assignment, &prefix, unknown_in_budget(&assignment.key));
+            let Some(field) = table.kind.field(&assignment.key) else {
+                self.refuse(assignment, &prefix, unknown_in_table(table.kind, &assignment.key));
                 // In a new budget, the key may have been meant to define what it counts.
                 sound &= place.is_some();
                 continue;
             };
             let current = self.budget_value(&old, field);
-            match check_assignment(field, assignment, &current, place.is_none()) {
+            match check_assignment(Some(table.kind), field, assignment, &current, place.is_none()) {
                 Ok(Some(value)) => new.set(field, value, &assignment.source),
                 Ok(None) => {}
                 Err(message) => {
-                    let message = limits::in_dollars(table, &old, field, assignment).unwrap_or(message);
+                    let better = limits::in_dollars(table, &old, field, assignment);
+                    let message = better.or_else(|| scopes::hint(field, assignment)).unwrap_or(message);
                     let repeated =
                         field.kind.parse(&assignment.raw).is_ok_and(|value| value == current.value);
                     sound &= repeated
@@ -260,30 +228,42 @@ impl Draft {
                 }
             }
         }
-        sound &= self.check_plan(table, &prefix, &new);
-        self.check_amounts(table, &prefix, &old, &mut new);
-        self.check_limits(table, &prefix, &old, &mut new);
-        if place.is_none() && new.number("limit").is_none() {
-            if !table.keys.iter().any(|assignment| assignment.key == "limit") {
-                let allowed = limits::allowed(limits::unit(table, &old));
-                let message = format!("is required for a new budget: {allowed}");
-                let key = format!("{prefix}limit");
-                self.problems.push(Problem::at(&table.source, table.line, &key, message));
-            }
-            sound = false;
+        if table.kind != TableKind::Platform {
+            sound &= self.check_scope(table, &prefix, &new) && self.check_plan(table, &prefix, &new);
+            self.check_amounts(table, &prefix, &old, &mut new);
+            self.check_limits(table, &prefix, &old, &mut new);
+            sound &= place.is_some() || self.check_required(table, &prefix, &new);
         }
         match place {
             _ if !sound => {}
-            Some(i) => self.budgets[i] = new,
-            None => self.budgets.push(new),
+            Some(i) => self.tables[i] = new,
+            None => self.tables.push(new),
         }
         Ok(())
     }
 
+    /// The place of a table, and what is known of it. `Err`: why there can be none with this name.
+    fn find(&self, kind: TableKind, name: &str) -> Result<(Option<usize>, TableDraft), String> {
+        let named = |table: &TableDraft| table.kind.shares_names_with(kind);
+        match self.tables.iter().position(|table| named(table) && table.name == name) {
+            Some(place) if self.tables[place].kind == kind => Ok((Some(place), self.tables[place].clone())),
+            Some(place) => {
+                let other = self.tables[place].kind.name();
+                Err(format!("must not be the name of a {other} (found \"{name}\")"))
+            }
+            None if self.tables.iter().filter(|table| named(table)).count() >= MAX_TABLES => {
+                let what = if kind == TableKind::Platform { "platforms" } else { "budgets" };
+                Err(format!("must not add to {MAX_TABLES} {what}, the maximum"))
+            }
+            None => Ok((None, TableDraft::new(kind, name))),
+        }
+    }
+
     /// Makes a built-in budget what it is without any configuration.
     pub(super) fn restore_budget(&mut self, name: &str) {
-        let built_in = Self::new(None).budgets.into_iter().find(|budget| budget.name == name);
-        let place = self.budgets.iter_mut().find(|budget| budget.name == name);
+        let named = |table: &TableDraft| table.kind == TableKind::Budget && table.name == name;
+        let built_in = Self::new(None).tables.into_iter().find(&named);
+        let place = self.tables.iter_mut().find(|table| named(table));
         if let (Some(budget), Some(built_in)) = (place, built_in) {
             *budget = built_in;
         }
@@ -304,52 +284,12 @@ impl Draft {
         let key = format!("{prefix}{}", assignment.key);
         self.problems.push(Problem::at(&assignment.source, assignment.line, &key, message));
     }
-
-    /// Bounds the configuration by the managed file: its values, or stricter ones, apply. `managed` is the draft after
-    /// that layer. If it names a budget, the keys it omits there are bounded as well: a limit would be worthless if
-    /// `mode` or `match` were free.
-    pub fn bound_by(&mut self, managed: &Self) {
-        let by_managed = |value: &SourcedValue| matches!(value.source, Source::Managed(_));
-        for (key, bound) in managed.settings.iter().filter(|(_, value)| by_managed(value)) {
-            let Some(field) = field::setting(key) else { continue };
-            if field.stricter(&self.value_at(key, field).value, &bound.value) == bound.value {
-                self.settings.insert(key.clone(), bound.clone());
-            }
-        }
-        // Otherwise a user could give models a price of nothing.
-        if managed.settings.iter().any(|(key, value)| prices::is_price(key) && by_managed(value)) {
-            self.settings.retain(|key, value| !prices::is_price(key) || by_managed(value));
-        }
-        for bound in &managed.budgets {
-            let Some(source) =
-                bound.values.values().find(|value| by_managed(value)).map(|value| &value.source)
-            else {
-                continue;
-            };
-            let Some(budget) = self.budgets.iter_mut().find(|budget| budget.name == bound.name) else {
-                continue;
-            };
-            if !budget.same_identity(bound) {
-                *budget = bound.clone();
-                continue;
-            }
-            for field in &BUDGET {
-                // A default limit is not a bound.
-                let said = bound.values.get(field.name).filter(|value| by_managed(value));
-                let limit = said.map_or_else(|| (field.default)(), |value| value.value.clone());
-                let now = budget.get(field).value;
-                let value = field.stricter(&now, &limit);
-                if value != now {
-                    budget.set(field, value, source);
-                }
-            }
-        }
-    }
 }
 
-/// Checks a value, and whether its source may set it. `None`: a later layer has already set the key. `is_new`: the
-/// budget is new, so the project may define it freely.
+/// Checks a value, and whether its source may set it. `None`: a later layer has already set the key. `kind`: that of the
+/// table it is in. `is_new`: the table is new, so the project may define it freely.
 fn check_assignment(
+    kind: Option<TableKind>,
     field: &Field,
     assignment: &Assignment,
     current: &SourcedValue,
@@ -362,13 +302,7 @@ fn check_assignment(
         ProjectPolicy::Tighten => true,
     };
     if by_project && !may {
-        let tightened =
-            |name: &&str| field::budget_field(name).is_some_and(|f| f.project == ProjectPolicy::Tighten);
-        let allowed: Vec<&str> = field::supported(&BUDGET).filter(tightened).collect();
-        return Err(format!(
-            "cannot be set by the project, which may only add budgets, and tighten existing ones ({}), [breaker] and [throttle]",
-            allowed.join(", ")
-        ));
+        return Err(not_for_projects(kind));
     }
     let value = field.kind.parse(&assignment.raw)?;
     if by_project && !is_new {
@@ -381,13 +315,33 @@ fn check_assignment(
     Ok(Some(value))
 }
 
+/// The message for a key that the project may not set. `kind`: that of the table it is in.
+fn not_for_projects(kind: Option<TableKind>) -> String {
+    let (what, fields) = match kind {
+        Some(TableKind::Platform) => {
+            return "cannot be set by the project, which may only add platforms, and change none of others"
+                .into();
+        }
+        Some(TableKind::Rate) => ("rates", TableKind::Rate.fields()),
+        Some(TableKind::Budget) => ("budgets", TableKind::Budget.fields()),
+        None => ("budgets, rates and platforms", TableKind::Budget.fields()),
+    };
+    let tightened = fields.iter().filter(|field| field.project == ProjectPolicy::Tighten);
+    let allowed: Vec<&str> = tightened.map(|field| field.name).collect();
+    format!(
+        "cannot be set by the project, which may only add {what}, and tighten existing ones ({}), [breaker] and [throttle]",
+        allowed.join(", ")
+    )
+}
+
 fn unknown_setting(key: &str) -> String {
-    let tables = ["budget", "task_type.<type>", "prices.<model>.<key>"].map(str::to_owned);
+    let tables =
+        ["budget", "rate", "platform", "task_type.<type>", "prices.<model>.<key>"].map(str::to_owned);
     let known: Vec<String> = field::supported(&SETTINGS).map(str::to_owned).chain(tables).collect();
     field::unknown_name("unknown key", key, &known.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-fn unknown_in_budget(key: &str) -> String {
-    let known: Vec<&str> = ["name"].into_iter().chain(field::supported(&BUDGET)).collect();
+fn unknown_in_table(kind: TableKind, key: &str) -> String {
+    let known: Vec<&str> = ["name"].into_iter().chain(field::supported(kind.fields())).collect();
     field::unknown_name("unknown key", key, &known)
 }

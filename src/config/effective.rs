@@ -4,15 +4,14 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::draft::{BudgetDraft, Draft, SourcedValue, TASK};
-use super::field::{BUDGET, Field, HARD_LIMIT, MODES, ON_LIMIT, SETTINGS, STORE_DOWN, budget_field, setting};
+use super::checked::{CheckedValue, classes};
+use super::draft::{Draft, SourcedValue, TASK};
+use super::field::{Field, HARD_LIMIT, MODES, ON_LIMIT, SETTINGS, STORE_DOWN, budget_field, setting};
 use super::source::{EffectiveValue, Problem, Source};
-use super::value::OFF;
+use super::table::{TableDraft, TableKind};
 use super::{Config, PromptLineMode, RedisConfig, StatusLineConfig, StatusPart};
 use crate::domain::breaker::policy::{Limits, Policy};
-use crate::domain::budget::{Budget, Scope, TokenClasses, Unit};
-use crate::domain::money::nanos_from_usd;
-use crate::domain::plan::UNITS_PER_PERCENT;
+use crate::domain::budget::{Budget, Scope, Unit};
 use crate::domain::throttle::ThrottleLimits;
 use crate::domain::window::{Period, WindowRule};
 use crate::zoneinfo;
@@ -21,7 +20,7 @@ impl Draft {
     /// Refuses a declared task type without a limit, unless a budget sets one.
     pub(super) fn check_task_type(&mut self) {
         let Some(declared) = self.task_type.clone() else { return };
-        let task = self.budgets().iter().find(|budget| budget.name == TASK);
+        let task = self.budgets().find(|budget| budget.name == TASK);
         if task.is_some_and(|budget| !self.value_of(budget, "limit").is_null()) {
             return;
         }
@@ -43,12 +42,12 @@ impl Draft {
             let value = |key: &str| self.value_of(budget, key);
             let is_meant =
                 value("enabled") != false && value("window") == "lifetime" && value("scope") != "session";
-            let by = |key: &str| budget_field(key).map(|field| budget.get(field).source);
+            let by = |key: &str| budget.kind.field(key).map(|field| budget.get(field).source);
             let source = by("window").filter(|source| *source != Source::Default).or_else(|| by("scope"));
             if let Some(source) = source.filter(|source| is_meant && *source != Source::Default) {
-                let key = format!("budget.{}.window", budget.name);
-                let message =
-                    "must be one of 5h, day, week, month with store.redis_url, unless the scope is session";
+                let key = budget.path("window");
+                let message = "must be one of day, week, month, or minutes or hours such as 10m or 5h, with \
+                               store.redis_url, unless the scope is session";
                 problems.push(Problem::at(&source, None, &key, message));
             }
         }
@@ -82,12 +81,12 @@ impl Draft {
         if !self.setting("store.team").is_null() {
             return Vec::new();
         }
-        let over_teams = self.budgets().iter().filter(|budget| {
+        let over_teams = self.budgets().filter(|budget| {
             self.is_in_force(budget) && self.value_of(budget, "scope") == Scope::Team.name()
         });
-        let warn = |budget: &BudgetDraft| {
+        let warn = |budget: &TableDraft| {
             let source = budget_field("scope").map_or(Source::Default, |field| budget.get(field).source);
-            let key = format!("budget.{}.scope", budget.name);
+            let key = budget.path("scope");
             let message = "counts nothing without store.team: set your team in your own file ([store] team = \"…\") or in \
                            FUSEBOX_STORE_TEAM (an account that only decides needs none)";
             Problem::at(&source, None, &key, message)
@@ -100,11 +99,11 @@ impl Draft {
     /// # Errors
     /// A value has the wrong type. Values were checked before, so this is a bug in Fusebox.
     pub(super) fn config(&self) -> Result<Config, Problem> {
-        let budgets = self.budgets().iter().filter(|budget| self.is_in_force(budget));
+        let budgets = self.budgets().filter(|budget| self.is_in_force(budget));
         Ok(Config {
             enabled: self.checked("enabled").flag()?,
             tenant: self.checked("store.tenant").text()?,
-            platforms: Vec::new(),
+            platforms: self.platforms()?,
             team: self.checked("store.team").optional(CheckedValue::text)?,
             redis: self.redis()?,
             budgets: budgets.map(|budget| self.budget(budget)).collect::<Result<_, _>>()?,
@@ -198,51 +197,56 @@ impl Draft {
         if let Some(sourced) = &self.task_type {
             all.push(effective("declared task type".into(), sourced.value.clone(), sourced.source.clone()));
         }
-        for budget in self.budgets() {
-            let shown: &[Field] = match self.is_in_force(budget) {
-                true => &BUDGET,
-                false if budget.name == TASK => &[],
+        for table in &self.tables {
+            let fields = table.kind.fields();
+            let shown = match table.kind == TableKind::Platform || self.is_in_force(table) {
+                true => fields,
+                false if table.name == TASK => &[],
                 // A removed budget lists nothing else.
-                false => &BUDGET[..1],
+                false => &fields[..1],
             };
             for field in shown {
-                let sourced = self.budget_value(budget, field);
-                all.push(effective(
-                    format!("budget.{}.{}", budget.name, field.name),
-                    sourced.value,
-                    sourced.source,
-                ));
+                let sourced = self.budget_value(table, field);
+                all.push(effective(table.path(field.name), sourced.value, sourced.source));
             }
         }
         all
     }
 
-    fn value_of(&self, budget: &BudgetDraft, key: &str) -> Value {
-        budget_field(key).map(|field| self.budget_value(budget, field).value).unwrap_or_default()
+    fn value_of(&self, budget: &TableDraft, key: &str) -> Value {
+        budget.kind.field(key).map(|field| self.budget_value(budget, field).value).unwrap_or_default()
     }
 
     /// Whether the budget exists: it was not removed, and is not for a task type when none is declared.
-    fn is_in_force(&self, budget: &BudgetDraft) -> bool {
+    fn is_in_force(&self, budget: &TableDraft) -> bool {
         self.value_of(budget, "enabled") != false && !self.value_of(budget, "limit").is_null()
     }
 
-    fn budget(&self, budget: &BudgetDraft) -> Result<Budget, Problem> {
+    fn budget(&self, budget: &TableDraft) -> Result<Budget, Problem> {
         let checked = |name: &str| {
-            let sourced = budget_field(name).map(|field| self.budget_value(budget, field));
+            // What a rate cannot set has the default of a budget.
+            let field = budget.kind.field(name).or_else(|| budget_field(name));
+            let sourced = field.map(|field| self.budget_value(budget, field));
             let sourced = sourced.unwrap_or(SourcedValue { value: Value::Null, source: Source::Default });
-            CheckedValue { key: format!("budget.{}.{name}", budget.name), sourced }
+            CheckedValue { key: budget.path(name), sourced }
         };
         let (zone, unit) = (checked("timezone"), checked("unit").one_of(&Unit::ALL)?);
+        let period = match budget.kind {
+            TableKind::Rate => checked("minutes").parsed(|value| Period::minutes(value.as_u64()?)),
+            _ => checked("window").parsed(|value| Period::parse(value.as_str()?)),
+        };
+        let scope = checked("scope").one_of(&Scope::ALL)?;
+        let is_per_user = checked("per").optional(CheckedValue::text)?.is_some();
         Ok(Budget {
             name: budget.name.clone(),
-            scope: checked("scope").one_of(&Scope::ALL)?,
+            scope: if is_per_user { Scope::Member } else { scope },
             matches: checked("match").text()?,
             unit,
             count: classes(&checked("count").texts()?),
             limit: checked("limit").amount(unit)?,
             hard_limit: checked("hard_limit").optional(|value| value.amount(unit))?,
             window: WindowRule {
-                period: checked("window").one_of(&Period::ALL)?,
+                period: period?,
                 zone: zoneinfo::zone(&zone.text()?).map_err(|_| zone.type_error())?,
             },
             thresholds: checked("thresholds").fractions()?,
@@ -255,85 +259,6 @@ impl Draft {
     }
 }
 
-/// The value of a key, checked when it was set. Reading it as another type is a bug in Fusebox, and is reported as a
-/// problem with that key.
-struct CheckedValue {
-    key: String,
-    sourced: SourcedValue,
-}
-
-impl CheckedValue {
-    fn flag(&self) -> Result<bool, Problem> {
-        self.sourced.value.as_bool().ok_or_else(|| self.type_error())
-    }
-
-    fn number<T: TryFrom<u64>>(&self) -> Result<T, Problem> {
-        let number = self.sourced.value.as_u64().and_then(|n| T::try_from(n).ok());
-        number.ok_or_else(|| self.type_error())
-    }
-
-    /// A count of units; dollars are counted in nano-dollars, percent in hundredths.
-    fn amount(&self, unit: Unit) -> Result<u64, Problem> {
-        match (unit, self.sourced.value.as_f64()) {
-            (Unit::Usd, Some(dollars)) => Ok(nanos_from_usd(dollars)),
-            (Unit::Percent, Some(percent)) => Ok((percent * UNITS_PER_PERCENT as f64).round() as u64),
-            _ => self.number(),
-        }
-    }
-
-    fn text(&self) -> Result<String, Problem> {
-        self.sourced.value.as_str().map(str::to_owned).ok_or_else(|| self.type_error())
-    }
-
-    fn texts(&self) -> Result<Vec<String>, Problem> {
-        self.list(|item| item.as_str().map(str::to_owned))
-    }
-
-    fn fractions(&self) -> Result<Vec<f64>, Problem> {
-        self.list(Value::as_f64)
-    }
-
-    fn one_of<T: Copy>(&self, all: &[(&str, T)]) -> Result<T, Problem> {
-        let known = all.iter().find(|(name, _)| self.sourced.value == *name);
-        known.map(|(_, value)| *value).ok_or_else(|| self.type_error())
-    }
-
-    fn some_of<T: Copy>(&self, all: &[(&str, T)]) -> Result<Vec<T>, Problem> {
-        self.list(|item| all.iter().find(|(name, _)| item == *name).map(|(_, value)| *value))
-    }
-
-    /// The value converted by `read`; `None` if it is not set or off.
-    fn optional<T>(&self, read: impl Fn(&Self) -> Result<T, Problem>) -> Result<Option<T>, Problem> {
-        if self.sourced.value.is_null() || self.sourced.value == OFF {
-            return Ok(None);
-        }
-        read(self).map(Some)
-    }
-
-    fn list<T>(&self, item: impl Fn(&Value) -> Option<T>) -> Result<Vec<T>, Problem> {
-        let items = self.sourced.value.as_array().ok_or_else(|| self.type_error())?;
-        items.iter().map(|value| item(value).ok_or_else(|| self.type_error())).collect()
-    }
-
-    fn type_error(&self) -> Problem {
-        let message = format!(
-            "passed the checks but cannot be used: this is a bug in Fusebox (found {})",
-            self.sourced.value
-        );
-        Problem::at(&self.sourced.source, None, &self.key, message)
-    }
-}
-
-fn classes(names: &[String]) -> TokenClasses {
-    let has = |name: &str| names.iter().any(|n| n == name);
-    TokenClasses {
-        input: has("input"),
-        output: has("output"),
-        cache_write: has("cache_write"),
-        cache_read: has("cache_read"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,14 +267,5 @@ mod tests {
     fn the_defaults_make_a_configuration() {
         let config = Draft::new(None).config().expect("a configuration");
         assert_eq!(config.budgets.len(), 1, "{config:?}");
-    }
-
-    #[test]
-    fn a_name_that_is_not_known_is_an_error_and_not_the_first_one() {
-        let sourced = SourcedValue { value: "sometimes".into(), source: Source::Default };
-        let problem =
-            CheckedValue { key: "breaker.mode".into(), sourced }.one_of(&MODES).expect_err("refused");
-        assert_eq!(problem.key, "breaker.mode");
-        assert!(problem.message.contains("sometimes"), "{problem}");
     }
 }

@@ -11,7 +11,8 @@ use super::value::{MAX_NUMBER, ValueKind, ascending};
 use crate::domain::breaker::policy::{self, Preset};
 use crate::domain::breaker::rules::RULES;
 use crate::domain::budget::{Mode, OnLimit, Scope, StoreDown, Unit};
-use crate::domain::window::Period;
+use crate::domain::platform::Platform;
+use crate::domain::reservation::OnExcess;
 
 /// Which of two values of a key is stricter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +109,20 @@ pub(super) const fn names<T: Copy, const N: usize>(all: [(&'static str, T); N]) 
     names
 }
 
+/// The scopes as they are written. A member of a team is written `scope = "team"` with `per = "user"`.
+const fn scopes() -> [&'static str; Scope::ALL.len() - 1] {
+    let mut scopes = [""; Scope::ALL.len() - 1];
+    let (mut from, mut to) = (0, 0);
+    while from < Scope::ALL.len() {
+        if !matches!(Scope::ALL[from].1, Scope::Member) {
+            scopes[to] = Scope::ALL[from].0;
+            to += 1;
+        }
+        from += 1;
+    }
+    scopes
+}
+
 /// What happens at the limit, mildest first.
 pub(super) const ON_LIMIT: [(&str, OnLimit); 3] =
     [("warn", OnLimit::Warn), ("pause", OnLimit::Pause), ("stop", OnLimit::Stop)];
@@ -117,13 +132,15 @@ pub(super) const MODES: [(&str, Mode); 2] = [("shadow", Mode::Shadow), ("enforce
 pub(super) const STORE_DOWN: [(&str, StoreDown); 3] =
     [("allow", StoreDown::Allow), ("local", StoreDown::Local), ("deny", StoreDown::Deny)];
 
-const SCOPES: ValueKind = ValueKind::OneOf(&names(Scope::ALL), &["task"]);
+const SCOPES: ValueKind = ValueKind::OneOf(&scopes(), &["task"]);
 const PROMPT_LINE_MODES: ValueKind = ValueKind::OneOf(&names(PromptLineMode::ALL), &[]);
 const STATUS_PARTS: ValueKind = ValueKind::Selection(&StatusPart::NAMES);
 const NAMED_PRESETS: ValueKind = ValueKind::OneOf(&names(PRESETS), &[]);
+const ON_LIMITS: ValueKind = ValueKind::OneOf(&names(ON_LIMIT), &["downgrade"]);
+const PER: ValueKind = ValueKind::OneOf(&["user"], &[]);
 const NAMED_MODES: ValueKind = ValueKind::OneOf(&names(MODES), &[]);
 const UNITS: ValueKind = ValueKind::OneOf(&names(Unit::ALL), &[]);
-const WINDOWS: ValueKind = ValueKind::OneOf(&names(Period::ALL), &[]);
+const RATE_UNITS: ValueKind = ValueKind::OneOf(&["tokens", "requests", "usd"], &[]);
 
 const fn field(name: &'static str, kind: ValueKind, strictness: Strictness, default: fn() -> Value) -> Field {
     Field { name, kind, strictness, project: ProjectPolicy::Never, default }
@@ -151,7 +168,7 @@ const fn reserved(name: &'static str, advice: &'static str) -> Field {
     field(name, ValueKind::Reserved(advice), Strictness::Free, || Value::Null)
 }
 
-/// The tables of a file, except `[[budget]]`.
+/// The tables of a file, except those with names.
 pub(super) const TABLES: [&str; 8] =
     ["store", "brief", "alerts", "task_type", "throttle", "breaker", "status_line", PRICES];
 
@@ -203,7 +220,6 @@ pub(super) static SETTINGS: LazyLock<Vec<Field>> = LazyLock::new(|| {
         field("status_line.color", ValueKind::Flag, Strictness::Free, || json!(true)),
         // Last, before the prices of models: `config show` writes one table.
         field("prices.discount", ValueKind::Fraction, Strictness::Free, || json!(0.0)),
-        reserved("platform", "is not supported yet: remove it"),
     ]);
     all
 });
@@ -217,23 +233,47 @@ pub(super) fn preset_default(preset: Preset, key: &str) -> Value {
 }
 
 /// The keys of a budget, except `name`, with their defaults.
-pub(super) static BUDGET: [Field; 14] = [
+pub(super) static BUDGET: [Field; 15] = [
     field("enabled", ValueKind::Flag, Strictness::Later, || json!(true)),
     in_new("scope", SCOPES, Strictness::Identity, || json!("session")),
+    in_new("per", PER, Strictness::Identity, || Value::Null),
     in_new("match", ValueKind::Text, Strictness::Identity, || json!("*")),
     in_new("unit", UNITS, Strictness::Identity, || json!("tokens")),
     in_new("count", ValueKind::Classes, Strictness::Identity, || json!(["input", "output", "cache_write"])),
     tightenable("limit", ValueKind::Amount(MAX_NUMBER), Strictness::Lower, || Value::Null),
     tightenable("hard_limit", ValueKind::Amount(MAX_NUMBER), Strictness::Lower, || Value::Null),
-    in_new("window", WINDOWS, Strictness::Identity, || json!("lifetime")),
+    in_new("window", ValueKind::Window, Strictness::Identity, || json!("lifetime")),
     in_new("timezone", ValueKind::Zone, Strictness::Identity, || json!("UTC")),
     tightenable("thresholds", ValueKind::Fractions, Strictness::Superset, || json!([0.5, 0.8, 0.9, 1.0])),
-    tightenable("on_limit", ValueKind::OneOf(&names(ON_LIMIT), &["downgrade"]), Strictness::Later, || {
-        json!("pause")
-    }),
+    tightenable("on_limit", ON_LIMITS, Strictness::Later, || json!("pause")),
     tightenable("wrap_up", ValueKind::Whole(1000), Strictness::Lower, || json!(1)),
     in_new("store_down", ValueKind::OneOf(&names(STORE_DOWN), &[]), Strictness::Later, || json!("local")),
-    tightenable("mode", ValueKind::OneOf(&names(MODES), &[]), Strictness::Later, || json!("enforce")),
+    tightenable("mode", NAMED_MODES, Strictness::Later, || json!("enforce")),
+];
+
+/// The keys of a burn rate, except `name`, with their defaults.
+pub(super) static RATE: [Field; 10] = [
+    field("enabled", ValueKind::Flag, Strictness::Later, || json!(true)),
+    in_new("scope", SCOPES, Strictness::Identity, || json!("session")),
+    in_new("per", PER, Strictness::Identity, || Value::Null),
+    in_new("match", ValueKind::Text, Strictness::Identity, || json!("*")),
+    in_new("unit", RATE_UNITS, Strictness::Identity, || json!("tokens")),
+    tightenable("limit", ValueKind::Amount(MAX_NUMBER), Strictness::Lower, || Value::Null),
+    in_new("minutes", ValueKind::Between(1, 24 * 60), Strictness::Identity, || Value::Null),
+    tightenable("thresholds", ValueKind::Fractions, Strictness::Superset, || json!([1.0])),
+    tightenable("on_limit", ON_LIMITS, Strictness::Later, || json!("pause")),
+    tightenable("mode", NAMED_MODES, Strictness::Later, || json!("enforce")),
+];
+
+/// The longest time that a call of a platform may take, in seconds: a week.
+const MAX_TTL_S: u64 = 7 * 24 * 3600;
+
+/// The keys of a platform, except `name`, with their defaults.
+pub(super) static PLATFORM: [Field; 4] = [
+    in_new("commands", ValueKind::Commands, Strictness::Free, || json!([])),
+    in_new("tools", ValueKind::Tools, Strictness::Free, || json!([])),
+    in_new("ttl", ValueKind::Between(1, MAX_TTL_S), Strictness::Free, || json!(Platform::DEFAULT_TTL_S)),
+    in_new("on_excess", ValueKind::OneOf(&names(OnExcess::ALL), &[]), Strictness::Free, || json!("charge")),
 ];
 
 /// The keys of a model in `[prices]`: dollars per million tokens, and a discount.

@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::field::{PRICES, TABLES, model_price_path};
 use super::source::{Problem, Source, printable};
+use super::table::TableKind;
 use super::value::RawValue;
 
 /// Larger files are refused: parsing them would exceed a hook's deadline.
@@ -19,8 +20,8 @@ const MAX_BYTES: u64 = 128 * 1024;
 pub(super) struct Layer {
     /// Keys outside budgets.
     pub settings: Vec<Assignment>,
-    /// Budgets, in file order.
-    pub budgets: Vec<BudgetTable>,
+    /// Budgets, rates and platforms, each kind in file order.
+    pub tables: Vec<NamedTable>,
     /// Problems that prevented parts from being read.
     pub problems: Vec<Problem>,
 }
@@ -38,9 +39,11 @@ pub(super) struct Assignment {
     pub line: Option<usize>,
 }
 
-/// A `[[budget]]` of a layer.
+/// A `[[budget]]`, `[[rate]]` or `[[platform]]` of a layer.
 #[derive(Clone, Debug)]
-pub(super) struct BudgetTable {
+pub(super) struct NamedTable {
+    /// What it is.
+    pub kind: TableKind,
     /// The name as written.
     pub name: RawValue,
     /// Its source.
@@ -120,24 +123,25 @@ impl LayerReader<'_> {
     fn read_layer(mut self, table: &DeTable<'_>) -> Layer {
         for (key, value) in table {
             let name = key.get_ref().as_ref();
-            match value.get_ref() {
-                DeValue::Array(list) if name == "budget" => {
-                    list.iter().for_each(|item| self.budget(item));
+            let kind = TableKind::ALL.into_iter().find(|kind| kind.name() == name);
+            match (kind, value.get_ref()) {
+                (Some(kind), DeValue::Array(list)) => {
+                    list.iter().for_each(|item| self.named_table(kind, item));
                 }
-                _ if name == "budget" => {
+                (Some(_), _) => {
                     let line = Some(line_of(self.text, key.span().start));
-                    let message = "must be written as [[budget]], with a name";
+                    let message = format!("must be written as [[{name}]], with a name");
                     self.layer.problems.push(Problem::at(self.source, line, name, message));
                 }
-                DeValue::Table(inner) if name == PRICES => {
+                (None, DeValue::Table(inner)) if name == PRICES => {
                     let assignments = self.prices(inner);
                     self.layer.settings.extend(assignments);
                 }
-                DeValue::Table(inner) if TABLES.contains(&name) => {
+                (None, DeValue::Table(inner)) if TABLES.contains(&name) => {
                     let assignment = self.table(inner, &format!("{name}."));
                     self.layer.settings.extend(assignment);
                 }
-                _ => {
+                (None, _) => {
                     let assignment = self.assignment(name.to_owned(), key.span().start, value);
                     self.layer.settings.push(assignment);
                 }
@@ -174,9 +178,9 @@ impl LayerReader<'_> {
         Assignment { key, raw: RawValue::from_toml(value.get_ref()), source: self.source.clone(), line }
     }
 
-    fn budget(&mut self, item: &Spanned<DeValue<'_>>) {
+    fn named_table(&mut self, kind: TableKind, item: &Spanned<DeValue<'_>>) {
         let line = Some(line_of(self.text, item.span().start));
-        let refused = |message: &str| Problem::at(self.source, line, "budget", message);
+        let refused = |message: &str| Problem::at(self.source, line, kind.name(), message);
         let Some(table) = item.get_ref().as_table() else {
             self.layer.problems.push(refused("must be a table with a name"));
             return;
@@ -185,13 +189,13 @@ impl LayerReader<'_> {
             self.table(table, "").into_iter().partition(|s| s.key == "name");
         match names.into_iter().next() {
             Some(Assignment { raw, source, line, .. }) => {
-                self.layer.budgets.push(BudgetTable { name: raw, source, line, keys });
+                self.layer.tables.push(NamedTable { kind, name: raw, source, line, keys });
             }
             None => self.layer.problems.push(Problem::at(
                 self.source,
                 line,
-                "budget.name",
-                "is required: each [[budget]] must have a name",
+                &format!("{}.name", kind.name()),
+                format!("is required: each [[{}]] must have a name", kind.name()),
             )),
         }
     }

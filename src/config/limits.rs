@@ -1,10 +1,11 @@
 //! Checks the limits of a budget against its unit, and against each other; and that only budgets in percent follow the
 //! windows of a subscription.
 
-use super::draft::{BudgetDraft, Draft};
+use super::draft::Draft;
 use super::field::{Field, budget_field};
-use super::file::{Assignment, BudgetTable};
+use super::file::{Assignment, NamedTable};
 use super::source::{Problem, Source};
+use super::table::{TableDraft, TableKind};
 use super::value::{MAX_NUMBER, ValueKind};
 use crate::domain::budget::{Scope, Unit};
 use crate::domain::money::NANOS_PER_USD;
@@ -23,7 +24,7 @@ pub(super) fn allowed(unit: &str) -> String {
 }
 
 /// The unit that a table gives a budget.
-pub(super) fn unit<'a>(table: &'a BudgetTable, old: &'a BudgetDraft) -> &'a str {
+pub(super) fn unit<'a>(table: &'a NamedTable, old: &'a TableDraft) -> &'a str {
     let set = table.keys.iter().rfind(|assignment| assignment.key == "unit").and_then(|unit| unit.raw.text());
     let known = || old.values.get("unit").and_then(|unit| unit.value.as_str());
     set.or_else(known).unwrap_or(Unit::Tokens.name())
@@ -31,8 +32,8 @@ pub(super) fn unit<'a>(table: &'a BudgetTable, old: &'a BudgetDraft) -> &'a str 
 
 /// The message for an amount that is none, if the budget counts dollars.
 pub(super) fn in_dollars(
-    table: &BudgetTable,
-    old: &BudgetDraft,
+    table: &NamedTable,
+    old: &TableDraft,
     field: &Field,
     assignment: &Assignment,
 ) -> Option<String> {
@@ -44,7 +45,7 @@ pub(super) fn in_dollars(
 impl Draft {
     /// Refuses percent of anything but a window of the subscription, and such a window for any other unit or for a part of
     /// the account's use. Returns whether it refused nothing.
-    pub(super) fn check_plan(&mut self, table: &BudgetTable, prefix: &str, new: &BudgetDraft) -> bool {
+    pub(super) fn check_plan(&mut self, table: &NamedTable, prefix: &str, new: &TableDraft) -> bool {
         let is =
             |key: &str, value: &str| budget_field(key).is_some_and(|field| new.get(field).value == value);
         let plan = PlanWindow::ALL.iter().find(|(name, _)| is("window", name));
@@ -62,15 +63,27 @@ impl Draft {
             }
             _ => return true,
         };
-        match table.keys.iter().rfind(|assignment| assignment.key == key) {
-            Some(blamed) => self.refuse(blamed, prefix, message),
-            // What is missing is on no line.
-            None => {
-                let key = format!("{prefix}{key}");
-                self.problems.push(Problem::at(&table.source, table.line, &key, message));
-            }
-        }
+        self.blame(table, prefix, key, message);
         false
+    }
+
+    /// Refuses a new budget without a limit, or a new rate without its period. Returns whether it refused nothing.
+    pub(super) fn check_required(&mut self, table: &NamedTable, prefix: &str, new: &TableDraft) -> bool {
+        let keys: &[&str] = if table.kind == TableKind::Rate { &["limit", "minutes"] } else { &["limit"] };
+        let missing: Vec<&&str> = keys.iter().filter(|key| new.number(key).is_none()).collect();
+        for key in &missing {
+            // One that was refused is known already.
+            if table.keys.iter().any(|assignment| assignment.key == ***key) {
+                continue;
+            }
+            let allowed = match **key {
+                "limit" => allowed(unit(table, new)),
+                key => table.kind.field(key).map(|field| field.kind.allowed()).unwrap_or_default(),
+            };
+            let message = format!("is required for a new {}: {allowed}", table.kind.name());
+            self.problems.push(Problem::at(&table.source, table.line, &format!("{prefix}{key}"), message));
+        }
+        missing.is_empty()
     }
 
     /// Refuses another unit than tokens for a built-in budget without a limit: the default is a number of tokens.
@@ -97,10 +110,10 @@ impl Draft {
     /// percent than there are.
     pub(super) fn check_amounts(
         &mut self,
-        table: &BudgetTable,
+        table: &NamedTable,
         prefix: &str,
-        old: &BudgetDraft,
-        new: &mut BudgetDraft,
+        old: &TableDraft,
+        new: &mut TableDraft,
     ) {
         let is_in = |unit: Unit| new.values.get("unit").is_some_and(|set| set.value == unit.name());
         let (is_usd, is_percent) = (is_in(Unit::Usd), is_in(Unit::Percent));
@@ -131,10 +144,10 @@ impl Draft {
     /// Refuses a hard limit below the limit; if only the limit was set here, refuses the limit.
     pub(super) fn check_limits(
         &mut self,
-        table: &BudgetTable,
+        table: &NamedTable,
         prefix: &str,
-        old: &BudgetDraft,
-        new: &mut BudgetDraft,
+        old: &TableDraft,
+        new: &mut TableDraft,
     ) {
         let (Some(limit), Some(hard)) = (new.number("limit"), new.number("hard_limit")) else {
             return;

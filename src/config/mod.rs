@@ -5,20 +5,26 @@
 //! override variables; a variable that the project's settings name counts as the project's.)
 //!
 //! `paths` locates the files; `file` and `variable` read assignments. `field` is the table of all keys, and `value`
-//! defines their types. `prices` builds the prices. `draft` applies the layers, and `effective` builds the configuration from the result. `stamp`
-//! detects changes without reading.
+//! defines their types. `table` has the tables with names: budgets, rates, platforms. `draft` applies the layers, `limits`
+//! and `scopes` check budgets, and `bounds` applies the managed file's. `effective` builds the configuration from the
+//! result, `prices` and `platforms` their parts of it. `stamp` detects changes without reading.
 
+mod bounds;
+mod checked;
 mod draft;
 mod effective;
 mod field;
 mod file;
 mod limits;
 mod paths;
+mod platforms;
 mod prices;
 pub mod redis_address;
+mod scopes;
 mod source;
 mod stamp;
 mod status_line;
+mod table;
 mod value;
 mod variable;
 

@@ -5,6 +5,7 @@ use toml::de::DeValue;
 
 use super::source::printable;
 use crate::config::redis_address::Address;
+use crate::domain::window::Period;
 use crate::zoneinfo::{self, ZoneError};
 
 /// The largest number that every reader represents exactly: JSON in browsers and Redis scripts use doubles.
@@ -12,6 +13,9 @@ pub(super) const MAX_NUMBER: u64 = (1 << 53) - 1;
 
 /// The maximum number of thresholds. More would slow down every hook, for no use.
 const MAX_THRESHOLDS: usize = 32;
+
+/// The maximum number of commands, and of tools, of a platform. More would slow down every hook.
+const MAX_GLOBS: usize = 64;
 
 /// The highest price of a million tokens, in dollars.
 const MAX_DOLLARS: f64 = 1_000_000.0;
@@ -125,6 +129,8 @@ pub(super) enum ValueKind {
     Flag,
     /// A whole number from 0 to the given one.
     Whole(u64),
+    /// A whole number from the first to the second.
+    Between(u64, u64),
     /// A number from 0 to the given one: whole, unless it means dollars or percent.
     Amount(u64),
     /// A whole number from 1 to the given one, or `"off"`.
@@ -149,6 +155,12 @@ pub(super) enum ValueKind {
     Selection(&'static [&'static str]),
     /// A command and its arguments; empty: none.
     Words,
+    /// The commands of a platform: each a program's name, or its name and first arguments, as globs.
+    Commands,
+    /// The names of tools, as globs.
+    Tools,
+    /// When a budget starts again from zero.
+    Window,
     /// The address of Redis.
     Redis,
     /// None: this version does not support the key. With what to do instead.
@@ -167,6 +179,11 @@ impl ValueKind {
             Self::Flag => raw.flag().map(Value::from).ok_or_else(|| self.refuse(raw)),
             Self::Whole(most) => {
                 let n = raw.whole().and_then(|n| u64::try_from(n).ok()).filter(|n| *n <= most);
+                n.map(Value::from).ok_or_else(|| self.refuse(raw))
+            }
+            Self::Between(least, most) => {
+                let n =
+                    raw.whole().and_then(|n| u64::try_from(n).ok()).filter(|n| (least..=most).contains(n));
                 n.map(Value::from).ok_or_else(|| self.refuse(raw))
             }
             Self::Amount(most) => match raw.whole() {
@@ -205,6 +222,15 @@ impl ValueKind {
             Self::Classes => self.classes(raw),
             Self::Selection(names) => self.selection(names, raw),
             Self::Words => self.words(raw),
+            Self::Commands => self.globs(raw, |text| {
+                // Programs are compared without their folders.
+                text.split_whitespace().next().is_some_and(|program| !program.contains('/'))
+            }),
+            Self::Tools => self.globs(raw, |text| !text.contains(char::is_whitespace)),
+            Self::Window => {
+                let period = raw.text().and_then(Period::parse);
+                period.map(|period| period.to_string().into()).ok_or_else(|| self.refuse(raw))
+            }
             Self::Redis => redis_url(raw.text().ok_or_else(|| self.refuse(raw))?),
             Self::Reserved(advice) => Err(advice.into()),
         }
@@ -220,6 +246,7 @@ impl ValueKind {
                     "must be a whole number from 0 to {most}, or have decimals if the unit is usd or percent"
                 )
             }
+            Self::Between(least, most) => format!("must be a whole number from {least} to {most}"),
             Self::Count(most) => format!("must be a whole number from 1 to {most}, or \"{OFF}\""),
             Self::Name => "must be a name of 1 to 64 letters, digits, \"-\", \"_\" and \".\"".into(),
             Self::Text => format!("must be a string of 1 to {MAX_CHARS} characters on one line"),
@@ -231,6 +258,17 @@ impl ValueKind {
             Self::Classes => format!("must be a list of one or more of {}", CLASSES.join(", ")),
             Self::Selection(names) => format!("must be a list of {}, each at most once", names.join(", ")),
             Self::Words => "must be a list of strings: a command and its arguments, or empty for none".into(),
+            Self::Commands => format!(
+                "must be a list of at most {MAX_GLOBS} commands: a program's name without its folder, or its name and first \
+                 arguments, such as \"codex exec\""
+            ),
+            Self::Tools => {
+                format!("must be a list of at most {MAX_GLOBS} names of tools, such as \"mcp__gemini__*\"")
+            }
+            Self::Window => format!(
+                "must be one of {}, or minutes or hours from 1m to 24h, such as 10m",
+                Period::ALL.map(|(name, _)| name).join(", ")
+            ),
             Self::Redis => "must be the address of Redis, such as redis://127.0.0.1:6379/0".into(),
             Self::Reserved(advice) => advice.into(),
         }
@@ -275,6 +313,17 @@ impl ValueKind {
             Some((_, name)) => Err(self.refuse(&RawValue::Text(format!("{name}, {name}")))),
             None => Ok(json!(chosen)),
         }
+    }
+
+    fn globs(self, raw: &RawValue, is_good: fn(&str) -> bool) -> Result<Value, String> {
+        let list = raw.list().ok_or_else(|| self.refuse(raw))?;
+        if list.len() > MAX_GLOBS {
+            return Err(format!("{} (found {})", self.allowed(), list.len()));
+        }
+        let glob =
+            |item: &RawValue| item.text().filter(|text| is_line(text) && is_good(text)).map(str::to_owned);
+        let globs = list.iter().map(|item| glob(item).ok_or_else(|| self.refuse(item)));
+        Ok(json!(globs.collect::<Result<Vec<String>, _>>()?))
     }
 
     fn words(self, raw: &RawValue) -> Result<Value, String> {

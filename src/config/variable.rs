@@ -6,9 +6,10 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::draft::Draft;
-use super::field::{BUDGET, Field, RENAMED, SETTINGS, supported, unknown_name};
-use super::file::{Assignment, BudgetTable, Layer, read_text};
+use super::field::{RENAMED, SETTINGS, supported, unknown_name};
+use super::file::{Assignment, Layer, NamedTable, read_text};
 use super::source::{Problem, Source};
+use super::table::TableKind;
 use super::value::RawValue;
 use crate::platform::Env;
 
@@ -29,8 +30,8 @@ const NOT_SETTINGS: [&str; 7] = [
 pub(super) const CONFIG_LOCATION: [&str; 3] = ["FUSEBOX_CONFIG", "XDG_CONFIG_HOME", "HOME"];
 
 /// Variables that determine where, and for whom, usage is counted.
-const COUNT_LOCATION: [&str; 5] =
-    ["FUSEBOX_STATE_DIR", "XDG_STATE_HOME", "FUSEBOX_CACHE_DIR", "FUSEBOX_USER", "USER"];
+const COUNT_LOCATION: [&str; 6] =
+    ["FUSEBOX_STATE_DIR", "XDG_STATE_HOME", "FUSEBOX_CACHE_DIR", "FUSEBOX_USER", "FUSEBOX_CHAIN", "USER"];
 
 const MAX_SETTINGS_BYTES: u64 = 4 << 20;
 
@@ -117,9 +118,9 @@ pub(super) fn read(env: &Env, by_project: &ProjectVariables, draft: &Draft) -> V
     for (name, value) in env.vars.iter().filter(|(name, value)| is_setting(name) && !value.is_empty()) {
         let source = by_project.source(name);
         let rest = &name[PREFIX.len()..];
-        if rest.starts_with("BUDGET_") {
-            // The project's own are read once its budgets exist.
-            if source.is_project() || !found.own.budget_key(name, value, &source, draft) {
+        if let Some((kind, rest)) = of_table(rest) {
+            // The project's own are read once its tables exist.
+            if source.is_project() || !found.own.table_key(kind, rest, value, &source, draft) {
                 found.pending.push((name.clone(), value.clone()));
             }
             continue;
@@ -145,13 +146,18 @@ pub(super) fn read_pending(
     let mut layer = Layer::default();
     for (name, value) in pending {
         let source = by_project.source(name);
-        if !layer.budget_key(name, value, &source, draft) {
-            let budgets: Vec<String> = draft.budget_names().map(variable_part).collect();
-            let keys: Vec<String> = supported(&BUDGET).map(variable_part).collect();
+        let Some((kind, rest)) = of_table(&name[PREFIX.len()..]) else { continue };
+        if !layer.table_key(kind, rest, value, &source, draft) {
+            let names: Vec<String> = draft.names(kind).map(variable_part).collect();
+            let keys: Vec<String> = supported(kind.fields()).map(variable_part).collect();
+            let names = match names.is_empty() {
+                true => format!("the name of a {0} (there is no {0} yet)", kind.name()),
+                false => format!("one of the names {}", names.join(", ")),
+            };
             let message = format!(
-                "is not a key of a budget: must be {PREFIX}BUDGET_<NAME>_<KEY> with one of the names {} and one of \
-                 the keys {}",
-                budgets.join(", "),
+                "is not a key of a {}: must be {PREFIX}{}_<NAME>_<KEY> with {names} and one of the keys {}",
+                kind.name(),
+                variable_part(kind.name()),
                 keys.join(", ")
             );
             layer.problems.push(Problem::at(&source, None, "", message));
@@ -161,25 +167,34 @@ pub(super) fn read_pending(
 }
 
 impl Layer {
-    /// Adds a key of a budget. Returns whether the budget and the key exist. If a variable is ambiguous (A_HARD_LIMIT
-    /// with budgets `a` and `a-hard`), the budget with the shortest name wins.
-    fn budget_key(&mut self, variable: &str, value: &str, source: &Source, draft: &Draft) -> bool {
-        let rest = variable.strip_prefix("FUSEBOX_BUDGET_").unwrap_or_default();
-        let key_for = |budget: &str| {
-            let key = rest.strip_prefix(&variable_part(budget))?.strip_prefix('_')?;
-            BUDGET.iter().map(|field| field.name).chain(["anchor"]).find(|name| variable_part(name) == key)
+    /// Adds a key of a table. Returns whether the table and the key exist. If a variable is ambiguous (A_HARD_LIMIT
+    /// with budgets `a` and `a-hard`), the table with the shortest name wins.
+    fn table_key(
+        &mut self,
+        kind: TableKind,
+        rest: &str,
+        value: &str,
+        source: &Source,
+        draft: &Draft,
+    ) -> bool {
+        let key_for = |name: &str| {
+            let key = rest.strip_prefix(&variable_part(name))?.strip_prefix('_')?;
+            let reserved = (kind == TableKind::Budget).then_some("anchor");
+            let mut keys = kind.fields().iter().map(|field| field.name).chain(reserved);
+            keys.find(|name| variable_part(name) == key)
         };
-        let meant = draft.budget_names().filter_map(|budget| Some((budget, key_for(budget)?)));
-        let Some((budget, key)) = meant.min_by_key(|(budget, _)| budget.len()) else {
+        let meant = draft.names(kind).filter_map(|name| Some((name, key_for(name)?)));
+        let Some((named, key)) = meant.min_by_key(|(name, _)| name.len()) else {
             return false;
         };
         let raw = RawValue::Variable(value.to_owned());
         let assignment = Assignment { key: key.to_owned(), raw, source: source.clone(), line: None };
-        let same = |entry: &&mut BudgetTable| entry.name == RawValue::Text(budget.to_owned());
-        match self.budgets.iter_mut().find(same) {
+        let name = RawValue::Text(named.to_owned());
+        match self.tables.iter_mut().find(|entry| entry.kind == kind && entry.name == name) {
             Some(entry) => entry.keys.push(assignment),
-            None => self.budgets.push(BudgetTable {
-                name: RawValue::Text(budget.to_owned()),
+            None => self.tables.push(NamedTable {
+                kind,
+                name,
                 source: source.clone(),
                 line: None,
                 keys: vec![assignment],
@@ -191,6 +206,14 @@ impl Layer {
 
 fn is_setting(name: &str) -> bool {
     name.starts_with(PREFIX) && !NOT_SETTINGS.contains(&name) && !name.starts_with("FUSEBOX_TEST_")
+}
+
+/// The kind of the table that a variable is about, and the rest of its name: `SESSION_LIMIT`.
+fn of_table(rest: &str) -> Option<(TableKind, &str)> {
+    TableKind::ALL.into_iter().find_map(|kind| {
+        let rest = rest.strip_prefix(&variable_part(kind.name()))?.strip_prefix('_')?;
+        Some((kind, rest))
+    })
 }
 
 fn variable_part(name: &str) -> String {
@@ -210,18 +233,14 @@ fn setting_key(rest: &str) -> Option<String> {
     if let Some((old, _)) = RENAMED.iter().find(|(old, _)| variable_part(old) == rest) {
         return Some((*old).to_owned());
     }
-    let fits = |field: &&Field| {
-        let part = variable_part(field.name);
-        let within = || rest.strip_prefix(&part).is_some_and(|key| key.starts_with('_'));
-        part == rest || (field.kind.is_reserved() && within())
-    };
-    SETTINGS.iter().find(fits).map(|field| field.name.to_owned())
+    SETTINGS.iter().find(|field| variable_part(field.name) == rest).map(|field| field.name.to_owned())
 }
 
 fn unknown_variable(name: &str) -> String {
     let keys = supported(&SETTINGS).map(variable_for);
     let known: Vec<String> = keys
-        .chain(["FUSEBOX_BUDGET_<NAME>_<KEY>".into(), "FUSEBOX_TASK_TYPE_<TYPE>".into()])
+        .chain(TableKind::ALL.map(|kind| format!("{PREFIX}{}_<NAME>_<KEY>", variable_part(kind.name()))))
+        .chain(["FUSEBOX_TASK_TYPE_<TYPE>".into()])
         .chain(NOT_SETTINGS.map(str::to_owned))
         .collect();
     unknown_name("unknown variable", name, &known.iter().map(String::as_str).collect::<Vec<_>>())

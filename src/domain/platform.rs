@@ -22,8 +22,8 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// How long a call may take unless configured, in seconds. The longest timeout of a command in Claude Code is 10
-    /// minutes; MCP tools may take longer.
+    /// How long a call may take unless configured, in seconds. Agents' commands may usually run for 10 minutes at most,
+    /// and MCP tools for longer.
     pub const DEFAULT_TTL_S: u64 = 3600;
 
     /// Whether a call of this tool is a request.

@@ -3,23 +3,26 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use chrono::{Datelike, Duration, NaiveDate, NaiveDateTime, NaiveTime};
+use chrono::{Datelike, Duration, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat};
 use serde::{Deserialize, Serialize};
 use tz::{DateTime, TimeZone, TzError};
 
 use super::plan::PlanWindow;
 use super::time::Timestamp;
 
-const FIVE_HOURS_MS: i64 = 5 * 3600 * 1000;
+/// The longest window in minutes: a day.
+const MAX_MINUTES: u16 = 24 * 60;
+
+const MINUTE_MS: i64 = 60_000;
 
 /// How often counting restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Period {
     /// Never.
     Lifetime,
-    /// Every five hours since the Unix epoch: floor(unix time ÷ 18,000). Starting at the first charge would make the
-    /// window depend on the order of reading.
-    FiveHours,
+    /// Every so many minutes since the Unix epoch, for 1 to 1,440 minutes: `10m`, `5h`. Starting at the first charge would
+    /// make the window depend on the order of reading.
+    Every(u16),
     /// At local midnight.
     Day,
     /// At local midnight on Monday (ISO week).
@@ -31,10 +34,13 @@ pub enum Period {
 }
 
 impl Period {
-    /// Every period and its name in the configuration.
+    /// The window of five hours.
+    pub const FIVE_HOURS: Self = Self::Every(5 * 60);
+
+    /// The periods that have names in the configuration. Others are numbers of minutes or hours.
     pub const ALL: [(&'static str, Self); 7] = [
         ("lifetime", Self::Lifetime),
-        ("5h", Self::FiveHours),
+        ("5h", Self::FIVE_HOURS),
         ("day", Self::Day),
         ("week", Self::Week),
         ("month", Self::Month),
@@ -42,9 +48,33 @@ impl Period {
         ("plan_week", Self::Plan(PlanWindow::Week)),
     ];
 
-    /// The name in the configuration.
-    pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, p)| *p == self).map_or("lifetime", |(n, _)| n)
+    /// The period of so many minutes. `None` unless they are 1 to 1,440.
+    pub fn minutes(count: u64) -> Option<Self> {
+        u16::try_from(count).ok().filter(|count| (1..=MAX_MINUTES).contains(count)).map(Self::Every)
+    }
+
+    /// The period of a name in the configuration: one of [`Self::ALL`], or a number of minutes or hours, such as `90m`.
+    pub fn parse(name: &str) -> Option<Self> {
+        let named = Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, period)| *period);
+        named.or_else(|| {
+            let (count, minutes) =
+                name.strip_suffix('m').map(|n| (n, 1)).or_else(|| name.strip_suffix('h').map(|n| (n, 60)))?;
+            let is_plain =
+                count.starts_with(|c| matches!(c, '1'..='9')) && count.bytes().all(|c| c.is_ascii_digit());
+            let count: u64 = count.parse().ok().filter(|_| is_plain)?;
+            Self::minutes(count.checked_mul(minutes)?)
+        })
+    }
+}
+
+impl std::fmt::Display for Period {
+    /// The name in the configuration: `day`, `90m`, `5h`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Every(minutes) if minutes % 60 == 0 => write!(f, "{}h", minutes / 60),
+            Self::Every(minutes) => write!(f, "{minutes}m"),
+            named => f.write_str(Self::ALL.iter().find(|(_, p)| p == named).map_or("lifetime", |(n, _)| n)),
+        }
     }
 }
 
@@ -84,6 +114,15 @@ impl Zone {
         let utc = at.utc();
         let ahead = Duration::seconds(self.offset(utc.timestamp()));
         utc.naive_utc().checked_add_signed(ahead).unwrap_or(utc.naive_utc())
+    }
+
+    /// RFC 3339 with this zone's offset, to the second: `2026-11-30T00:00:00+01:00`; in UTC `2026-11-30T00:00:00Z`.
+    pub fn rfc3339(&self, at: Timestamp) -> String {
+        let offset = i32::try_from(self.offset(at.utc().timestamp())).ok().and_then(FixedOffset::east_opt);
+        match offset.filter(|_| self.0.is_some()) {
+            Some(offset) => at.utc().with_timezone(&offset).to_rfc3339_opts(SecondsFormat::Secs, false),
+            None => at.to_rfc3339(),
+        }
     }
 
     /// Offset from UTC at a Unix time, in seconds.
@@ -158,7 +197,7 @@ impl WindowRule {
     pub fn at(&self, at: Timestamp) -> Window {
         match self.period {
             Period::Lifetime => Window { start: Timestamp(i64::MIN), end: None },
-            Period::FiveHours => since_epoch(at, FIVE_HOURS_MS),
+            Period::Every(minutes) => since_epoch(at, i64::from(minutes.max(1)) * MINUTE_MS),
             Period::Plan(window) => since_epoch(at, window.length_ms()),
             Period::Day | Period::Week | Period::Month => {
                 let utc = at.utc();
@@ -214,6 +253,6 @@ fn since_epoch(at: Timestamp, length_ms: i64) -> Window {
 impl std::fmt::Display for WindowRule {
     /// `day@Europe/Berlin`: the key of a counter.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}@{}", self.period.name(), self.zone.name())
+        write!(f, "{}@{}", self.period, self.zone.name())
     }
 }

@@ -34,6 +34,34 @@ on_limit = "stop"
 wrap_up = 3
 store_down = "deny"
 mode = "shadow"
+[[budget]]
+name = "gemini-day"
+scope = "platform"
+match = "gemini"
+unit = "requests"
+limit = 1_500
+window = "day"
+[[budget]]
+name = "each"
+scope = "team"
+per = "user"
+limit = 7
+window = "90m"
+[[rate]]
+name = "burst"
+limit = 200_000
+minutes = 10
+on_limit = "stop"
+[[platform]]
+name = "gemini"
+commands = ["gemini", "codex exec*"]
+tools = ["mcp__gemini__*"]
+ttl = 60
+on_excess = "refuse"
+[[platform]]
+name = "scripts"
+[store]
+team = "core"
 "#;
 
 fn values(home: &Home) -> Vec<(String, Value)> {
@@ -92,6 +120,15 @@ fn what_is_in_force_can_be_used_as_a_file() {
             toml.contains("window = \"day\"") && toml.contains("# ~/config/fusebox/config.toml"),
             "{toml}"
         );
+        for line in [
+            "[[rate]]",
+            "[[platform]]",
+            "commands = [\"gemini\", \"codex exec*\"]",
+            "minutes = 10",
+            "per = \"user\"",
+        ] {
+            assert!(toml.contains(line), "{line}: {toml}");
+        }
         assert!(toml.contains("wrap_up = 3") && toml.contains("# default"), "{toml}");
         std::fs::remove_file(home.path(PROJECT)).unwrap();
         home.configure(&toml);
@@ -163,6 +200,44 @@ fn without_time_zone_files_there_is_utc() {
 }
 
 #[test]
+fn what_is_wrong_with_tables_of_quotas_is_said() {
+    let home = Home::new();
+    home.configure(
+        "[[platform]]\nname = \"gemini\"\ncommands = [\"/bin/gemini\"]\nttl = 0\n[[rate]]\nname = \"session\"\nlimit = 5\n\
+         minutes = 5\n[[budget]]\nname = \"g\"\nlimit = 5\nscope = \"platform\"\nunit = \"tool_calls\"\n",
+    );
+    let ran = home.fusebox(&["config", "check"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    for said in [
+        "config.toml:3: platform.gemini.commands: must be a list of at most 64 commands",
+        "config.toml:4: platform.gemini.ttl: must be a whole number from 1 to 604800 (found 0)",
+        "config.toml:6: rate.name: must not be the name of a budget (found \"session\")",
+        "config.toml:13: budget.g.unit: must be requests, tokens or usd with scope = \"platform\"",
+    ] {
+        assert!((ran.stdout.clone() + &ran.stderr).contains(said), "{said}: {ran:?}");
+    }
+    home.configure("[[platform]]\nname = \"gemini\"\n");
+    std::fs::create_dir_all(home.path("project/.claude")).unwrap();
+    std::fs::write(
+        home.path(PROJECT),
+        "[[platform]]\nname = \"gemini\"\ntools = []\n[[platform]]\nname = \"own\"\n",
+    )
+    .unwrap();
+    let json = home.fusebox(&["config", "check", "--json"]).json();
+    assert_eq!(
+        (&json["usable"], &json["problems"][0]["key"]),
+        (&json!(true), &json!("platform.gemini.tools"))
+    );
+    assert!(
+        json["values"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|v| v["key"] == "platform.own.ttl" && v["value"] == 3600)
+    );
+}
+
+#[test]
 fn a_budget_that_was_taken_away_stays_away() {
     let home = Home::new();
     home.configure("[[budget]]\nname = \"session\"\nenabled = false\n[[budget]]\nname = \"x\"\nenabled = false\nlimit = 5\n");
@@ -200,7 +275,17 @@ fn a_file_to_begin_with_says_the_defaults() {
     home.configure(&switched_on(&text));
     let on = values(&home);
     let new: Vec<&(String, Value)> = on.iter().filter(|value| !bare.contains(value)).collect();
-    assert!(new.iter().all(|(key, _)| key.starts_with("budget.daily.")) && !new.is_empty(), "{new:?}");
+    let is_example = |key: &str| {
+        ["budget.daily.", "rate.burst.", "platform.gemini.", "budget.gemini-day."]
+            .iter()
+            .any(|of| key.starts_with(of))
+    };
+    assert!(new.iter().all(|(key, _)| is_example(key)) && !new.is_empty(), "{new:?}");
+    for (key, value) in
+        [("budget.gemini-day.limit", json!(1_500)), ("platform.gemini.commands", json!(["gemini"]))]
+    {
+        assert!(on.contains(&(key.to_owned(), value)), "{key}");
+    }
     for (key, value) in bare.iter().filter(|(key, value)| !key.starts_with("store.") && !value.is_null()) {
         assert!(on.contains(&(key.clone(), value.clone())), "{key}");
         let named = key.rsplit('.').next().unwrap();
@@ -369,11 +454,8 @@ fn a_password_file_that_cannot_be_used_is_warned_about() {
 fn what_is_not_supported_yet_is_said_to_be() {
     let budget = |line: &str| format!("[[budget]]\nname = \"b\"\nlimit = 10\n{line}\n");
     let cases = [
-        (budget("scope = \"platform\""), 4, "budget.b.scope: \"platform\""),
-        (budget("scope = \"chain\""), 4, "budget.b.scope: \"chain\""),
         (budget("scope = \"task\""), 4, "budget.b.scope: \"task\""),
         (budget("on_limit = \"downgrade\""), 4, "budget.b.on_limit: \"downgrade\""),
-        ("\n[[platform]]\nname = \"gemini\"\ncommand = \"gemini\"\n".to_owned(), 2, "platform:"),
     ];
     for (toml, line, says) in cases {
         let home = Home::new();

@@ -225,6 +225,29 @@ fn every_key_stands_in_its_table_with_its_default() {
     }
 }
 
+/// Rates and platforms have no defaults without a table of them.
+#[test]
+fn keys_of_rates_and_platforms_stand_in_their_tables_with_their_defaults() {
+    let home = Home::new();
+    home.configure("[[rate]]\nname = \"x\"\nlimit = 5\nminutes = 5\n[[platform]]\nname = \"x\"\n");
+    let shown = home.fusebox(&["config", "show", "--json"]).json();
+    for (table, prefix) in [("rates", "rate.x."), ("platforms", "platform.x.")] {
+        let rows = page(CONFIGURATION).table(table);
+        let values = shown["values"].as_array().unwrap().iter();
+        let values: Vec<(&str, &Value)> =
+            values.filter_map(|v| Some((v["key"].as_str()?.strip_prefix(prefix)?, &v["value"]))).collect();
+        assert_eq!(
+            rows.iter().map(|row| row[0].code[0].as_str()).collect::<Vec<_>>(),
+            values.iter().map(|v| v.0).collect::<Vec<_>>()
+        );
+        for (row, (key, value)) in rows.iter().zip(values) {
+            let default = documented(&row[2]).unwrap();
+            let is_required = row[4].text.ends_with("; required");
+            assert!(default == *value || (is_required && default.is_null()), "{key}: {row:?}");
+        }
+    }
+}
+
 #[test]
 fn what_the_project_may_is_what_stands_in_the_tables() {
     let home = Home::new();

@@ -46,6 +46,7 @@ mod prompt_clients;
 mod prompt_commands;
 mod protection;
 mod random;
+mod rates;
 mod redis;
 mod redis_store;
 mod report;

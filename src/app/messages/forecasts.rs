@@ -22,11 +22,19 @@ pub fn time_left(state: &BudgetState) -> Option<String> {
     Some(format!("in {}", duration(plan.reading.resets_at.millis_since(plan.now))))
 }
 
-/// When the budget's window ends: `2026-11-30T12:00:00Z`, for a subscription `2026-11-30T12:00:00Z (in 2 h 5 min)`. `None`:
-/// never.
+/// When the budget's window ends, in its time zone: `2026-11-30T12:00:00Z`, for a subscription
+/// `2026-11-30T12:00:00Z (in 2 h 5 min)`. `None`: never.
 pub fn window_end(state: &BudgetState) -> Option<String> {
-    let end = state.window.end?.to_rfc3339();
+    let end = state.budget.window.zone.rfc3339(state.window.end?);
     Some(time_left(state).map_or_else(|| end.clone(), |left| format!("{end} ({left})")))
+}
+
+/// `It resets at 2026-11-30T12:00:00Z. To continue before that`; `To continue` if it never does.
+pub fn to_continue(state: Option<&BudgetState>) -> String {
+    match state.and_then(window_end) {
+        Some(end) => format!("It resets at {end}. To continue before that"),
+        None => "To continue".to_owned(),
+    }
 }
 
 /// `12.50% per hour: at this pace the limit is not reached before the reset`, for `status`. `None` if there is nothing

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::amounts::{grouped, number, quantity};
-use super::forecasts::{limit_ahead, time_left};
+use super::forecasts::{limit_ahead, time_left, to_continue, window_end};
 use super::{Excerpts, circuit_open, extend_command, iterations, label, share, trip_details};
 use crate::config::PromptLineMode;
 use crate::domain::alert::BudgetAlert;
@@ -38,7 +38,12 @@ pub fn prompt_lines(states: &[BudgetState], session: &str, mode: PromptLineMode)
             (false, name) => format!("Budget {name} ({} {})", state.budget.scope.name(), state.value),
         };
         let ahead = limit_ahead(state).map_or_else(String::new, |ahead| format!("; {ahead}"));
-        let end = time_left(state).map_or_else(String::new, |left| format!(", resets {left}"));
+        let is_reached = state.status() >= Status::Paused;
+        let end = match (time_left(state), window_end(state).filter(|_| is_reached)) {
+            (Some(left), _) => format!(", resets {left}"),
+            (None, Some(end)) => format!(", resets at {end}"),
+            (None, None) => String::new(),
+        };
         lines.push(format!("{label}: {}{note}{end}{ahead}", share(state)));
     }
     lines
@@ -83,22 +88,27 @@ pub fn alert_lines(alerts: &[BudgetAlert], states: &[BudgetState]) -> Vec<String
     }
     let line = |alert: &BudgetAlert| {
         let state = states.iter().find(|s| s.budget.name == alert.budget && s.value == alert.value);
-        alert_line(alert, state.and_then(limit_ahead))
+        alert_line(alert, state)
     };
     highest.into_values().map(line).collect()
 }
 
-/// `ahead`: when the limit will be reached.
-fn alert_line(highest: &BudgetAlert, ahead: Option<String>) -> String {
+/// `state`: the budget now, if it is known.
+fn alert_line(highest: &BudgetAlert, state: Option<&BudgetState>) -> String {
+    let ahead = state.and_then(limit_ahead);
     let BudgetAlert { budget, used, limit, unit, .. } = highest;
     let percent = if *limit == 0 { 100.0 } else { *used as f64 / *limit as f64 * 100.0 };
     let shadow = if highest.mode == Mode::Shadow { " (shadow)" } else { "" };
     let (label, share) = (label(budget), format!("{} of {}", number(*used, *unit), quantity(*limit, *unit)));
+    let is_platform = highest.scope == Scope::Platform;
     let then = match (highest.status() >= Status::Paused, highest.mode, highest.on_limit) {
         (false, _, _) => String::new(),
         (true, Mode::Shadow, OnLimit::Warn) | (true, Mode::Enforce, OnLimit::Warn) => {
-            " It is over its limit.".into()
+            let end =
+                state.and_then(window_end).map_or_else(String::new, |end| format!(", and resets at {end}"));
+            format!(" It is over its limit{end}.")
         }
+        (true, Mode::Shadow, _) if is_platform => " In enforce mode its calls would now be denied.".into(),
         (true, Mode::Shadow, OnLimit::Pause) => {
             " In enforce mode it would have paused the session here.".into()
         }
@@ -107,7 +117,9 @@ fn alert_line(highest: &BudgetAlert, ahead: Option<String>) -> String {
         }
         (true, Mode::Enforce, _) => {
             let way = extend_command(budget, highest.scope, &highest.value, *unit, "N");
-            format!(" It is over its limit. Tool calls are now denied. To continue: {way}")
+            let continued = to_continue(state);
+            let denied = if is_platform { "Its calls" } else { "Tool calls" };
+            format!(" It is over its limit. {denied} are now denied. {continued}: {way}")
         }
     };
     match unit {
@@ -155,4 +167,58 @@ pub fn event_line(event: &Event, excerpts: &Excerpts) -> Option<String> {
         }
         EventData::CircuitDecided { .. } | EventData::CallDenied(_) => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::budget::Budget;
+    use crate::domain::time::Timestamp;
+    use crate::domain::window::{Period, WindowRule};
+
+    /// What is said of a budget of ten requests of this scope, at its limit.
+    fn said(scope: Scope, mode: Mode, on_limit: OnLimit, period: Period) -> String {
+        let window = WindowRule { period, ..WindowRule::LIFETIME };
+        let (unit, name) = (Unit::Requests, "b".to_owned());
+        let budget = Budget { name, scope, unit, limit: 10, window, mode, on_limit, ..Budget::placeholder() };
+        let now = Timestamp(90_000);
+        let state = BudgetState { used: 10, ..BudgetState::new(&budget, "gemini", budget.window_at(now)) };
+        let alert = BudgetAlert::new(&state, 1.0, now);
+        alert_lines(&[alert], &[state]).concat()
+    }
+
+    #[test]
+    fn an_alert_at_the_limit_names_the_reset() {
+        let minute = Period::Every(1);
+        let command = "fusebox budget extend b --value 'gemini' --requests N --reason \"…\"";
+        let used = "is 100.00% used: 10 of 10 requests. ";
+        assert_eq!(
+            said(Scope::User, Mode::Enforce, OnLimit::Pause, minute),
+            format!(
+                "Fusebox: budget b {used}It is over its limit. Tool calls are now denied. It resets at \
+                 1970-01-01T00:02:00Z. To continue before that: {command}"
+            )
+        );
+        assert_eq!(
+            said(Scope::User, Mode::Enforce, OnLimit::Stop, Period::Lifetime),
+            format!(
+                "Fusebox: budget b {used}It is over its limit. Tool calls are now denied. To continue: {command}"
+            )
+        );
+        assert_eq!(
+            said(Scope::User, Mode::Enforce, OnLimit::Warn, Period::Day),
+            format!("Fusebox: budget b {used}It is over its limit, and resets at 1970-01-02T00:00:00Z.")
+        );
+    }
+
+    #[test]
+    fn a_budget_of_a_platform_denies_its_calls_only() {
+        let enforced = said(Scope::Platform, Mode::Enforce, OnLimit::Stop, Period::Day);
+        assert!(
+            enforced.contains("It is over its limit. Its calls are now denied. It resets at 1970-01-02"),
+            "{enforced}"
+        );
+        let shadow = said(Scope::Platform, Mode::Shadow, OnLimit::Pause, Period::Day);
+        assert!(shadow.ends_with("In enforce mode its calls would now be denied."), "{shadow}");
+    }
 }

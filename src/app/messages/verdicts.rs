@@ -1,7 +1,7 @@
 //! Why a call, a turn or a prompt is held back, and what to do about it.
 
 use super::amounts::quantity;
-use super::forecasts::window_end;
+use super::forecasts::to_continue;
 use super::{Excerpts, circuit_open, extend_command, label, reset_command, share};
 use crate::domain::budget::{BudgetState, Scope, Status, Unit};
 use crate::domain::protection::{ProtectedKind, ProtectionReason};
@@ -227,10 +227,7 @@ fn budget_reached(state: &BudgetState) -> String {
 /// How a person can continue: in their own terminal, because the command refuses to run in the agent's shell.
 fn how_to_continue(state: &BudgetState) -> String {
     let BudgetState { budget, value, .. } = state;
-    let until = match window_end(state) {
-        Some(end) => format!("It resets at {end}. To continue before that"),
-        None => "To continue".to_owned(),
-    };
+    let until = to_continue(Some(state));
     let step = match state.status() {
         Status::Exhausted if budget.unit == Unit::Percent => {
             return format!("{until}, a person raises hard_limit in the configuration.");

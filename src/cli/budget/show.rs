@@ -184,7 +184,7 @@ fn print_state(state: &BudgetState, io: &mut Io) -> anyhow::Result<()> {
     }
     io.line(&format!("  {}", parts.join(" · ")))?;
     let window = match forecasts::window_end(state) {
-        Some(end) => format!("{}, resets at {end}", budget.window.period.name()),
+        Some(end) => format!("{}, resets at {end}", budget.window.period),
         None => "lifetime".to_owned(),
     };
     io.line(&format!("  window {window}"))?;

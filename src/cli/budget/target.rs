@@ -8,6 +8,7 @@ use crate::app::session::SessionContext;
 use crate::app::{backfill, operator, process_tree};
 use crate::config::Config;
 use crate::domain::budget::{Budget, Scope};
+use crate::domain::counter::member;
 use crate::platform::Env;
 use crate::store::SessionRow;
 
@@ -98,6 +99,7 @@ pub fn resolve_among<'r>(
         (Some(value), ..) => value.clone(),
         (None, Scope::User, _) => env.user(),
         (None, Scope::Team, Some(team)) => team.clone(),
+        (None, Scope::Member, Some(team)) => member(team, &env.user()),
         (None, Scope::Project, _) => crate::app::project::project_root(&agents::project_dir(env, &env.cwd))
             .to_string_lossy()
             .into_owned(),

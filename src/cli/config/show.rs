@@ -20,7 +20,8 @@ struct Section<'v> {
 enum Heading<'v> {
     Top,
     Table(&'v str),
-    Budget(&'v str),
+    /// A table with a name, such as `[[budget]]`, and that name.
+    Named(&'v str, &'v str),
 }
 
 /// Formats the values as TOML.
@@ -41,9 +42,11 @@ pub fn as_toml(values: &[EffectiveValue]) -> String {
 fn sections(values: &[EffectiveValue]) -> Vec<Section<'_>> {
     let mut sections: Vec<Section> = Vec::new();
     for value in values.iter().filter(|value| value.key != "declared task type") {
-        let of_budget = value.key.strip_prefix("budget.").and_then(|rest| rest.rsplit_once('.'));
-        let (heading, key) = match (of_budget, value.key.split_once('.')) {
-            (Some((name, key)), _) => (Heading::Budget(name), key),
+        let named =
+            value.key.split_once('.').filter(|(table, _)| ["budget", "rate", "platform"].contains(table));
+        let named = named.and_then(|(table, rest)| Some((table, rest.rsplit_once('.')?)));
+        let (heading, key) = match (named, value.key.split_once('.')) {
+            (Some((table, (name, key))), _) => (Heading::Named(table, name), key),
             (None, Some((table, key))) => (Heading::Table(table), key),
             (None, None) => (Heading::Top, value.key.as_str()),
         };
@@ -63,12 +66,12 @@ impl Section<'_> {
             (Heading::Top, _) => {}
             (Heading::Table(table), _) => _ = writeln!(text, "\n[{table}]"),
             // Only the name of a removed budget is known: as a new budget, it would lack its limit.
-            (Heading::Budget(name), [(_, off)]) if *name != "session" => {
-                _ = writeln!(text, "\n{dim}# budget {name} is removed: {}{dim:#}", off.source);
+            (Heading::Named(table, name), [(_, off)]) if *name != "session" => {
+                _ = writeln!(text, "\n{dim}# {table} {name} is removed: {}{dim:#}", off.source);
                 return;
             }
-            (Heading::Budget(name), _) => {
-                _ = writeln!(text, "\n[[budget]]\nname = {}", to_toml(&Value::from(*name)));
+            (Heading::Named(table, name), _) => {
+                _ = writeln!(text, "\n[[{table}]]\nname = {}", to_toml(&Value::from(*name)));
             }
         }
         let stated = |(key, of): &(&str, &EffectiveValue)| match &of.value {

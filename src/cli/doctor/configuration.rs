@@ -29,7 +29,12 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     if !config.enabled {
         found.push(Finding::problem("enabled is false: hooks do nothing", "set enabled = true"));
     }
-    let counts = |b: &Budget| b.scope != Scope::Team || config.team.is_some();
+    let counts = |b: &Budget| match b.scope {
+        Scope::Team | Scope::Member => config.team.is_some(),
+        // It holds back calls of the platform only.
+        Scope::Platform => false,
+        _ => true,
+    };
     let acts = |b: &&Budget| b.mode == Mode::Enforce && b.on_limit != OnLimit::Warn && counts(b);
     let acting: Vec<&str> = config.budgets.iter().filter(acts).map(|b| b.name.as_str()).collect();
     if acting.is_empty() {

@@ -2,10 +2,13 @@
 
 mod layers;
 mod managed;
+mod platforms;
 mod prices;
 mod project;
+mod rates;
 mod refusals;
 mod renamed;
+mod scopes;
 mod stamp;
 mod tightening;
 

@@ -24,6 +24,14 @@ store_down = "allow"
 name = "gone"
 limit = 1
 enabled = false
+[[rate]]
+name = "r"
+limit = 100
+minutes = 10
+mode = "shadow"
+[[platform]]
+name = "p"
+commands = ["x"]
 "#;
 
 fn value() -> impl Strategy<Value = String> {
@@ -81,6 +89,12 @@ fn key() -> impl Strategy<Value = &'static str> {
         "wrap_up",
         "store_down",
         "mode",
+        "per",
+        "minutes",
+        "commands",
+        "tools",
+        "ttl",
+        "on_excess",
         "anchor",
         "other",
     ])
@@ -88,14 +102,15 @@ fn key() -> impl Strategy<Value = &'static str> {
 
 fn name() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
-        "session", "a", "a", "b-c", "b-c", "gone", "task", "new", "b", "a-hard", "A", "",
+        "session", "a", "a", "b-c", "b-c", "gone", "task", "new", "b", "a-hard", "A", "", "r", "p",
     ])
 }
 
 fn budget() -> impl Strategy<Value = String> {
-    (name(), prop::collection::btree_map(key(), value(), 0..6)).prop_map(|(name, keys)| {
+    let tables = prop::sample::select(vec!["budget", "budget", "rate", "platform"]);
+    (tables, name(), prop::collection::btree_map(key(), value(), 0..6)).prop_map(|(table, name, keys)| {
         let keys: String = keys.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
-        format!("[[budget]]\nname = \"{name}\"\n{keys}")
+        format!("[[{table}]]\nname = \"{name}\"\n{keys}")
     })
 }
 
@@ -111,20 +126,20 @@ fn file() -> impl Strategy<Value = String> {
         "budget = 1\n",
         "= broken\n",
     ]);
-    (top, prop::collection::vec(budget(), 0..5))
-        .prop_map(|(top, budgets)| format!("{top}{}", budgets.concat()))
+    (top, prop::collection::vec(budget(), 0..5)).prop_map(|(top, tables)| format!("{top}{}", tables.concat()))
 }
 
 fn variable() -> impl Strategy<Value = (String, String)> {
     let part = |name: &str| name.to_uppercase().replace('-', "_");
-    let of_budget = (name(), key(), value()).prop_map(move |(name, key, value)| {
+    let tables = prop::sample::select(vec!["BUDGET", "BUDGET", "RATE", "PLATFORM"]);
+    let of_table = (tables, name(), key(), value()).prop_map(move |(table, name, key, value)| {
         let value = value.trim_matches(|c| "[]\"{}".contains(c)).to_owned();
-        (format!("FUSEBOX_BUDGET_{}_{}", part(name), part(key)), value)
+        (format!("FUSEBOX_{table}_{}_{}", part(name), part(key)), value)
     });
     let others = ["FUSEBOX_ENABLED", "FUSEBOX_CONFIG", "XDG_CONFIG_HOME", "FUSEBOX_STORE_TENANT"];
     let other = prop::sample::select(others.to_vec())
         .prop_flat_map(|name| (Just(name.to_owned()), prop::sample::select(vec!["0", "work", "/dev/null"])));
-    prop_oneof![4 => of_budget, 1 => other.prop_map(|(name, value)| (name, value.to_owned()))]
+    prop_oneof![4 => of_table, 1 => other.prop_map(|(name, value)| (name, value.to_owned()))]
 }
 
 /// Everything that is looser in `after` than in `before`.
@@ -141,6 +156,9 @@ fn looser(before: &LoadedConfig, after: &LoadedConfig) -> Vec<String> {
         new.prompt_line == old.prompt_line && new.alert_command == old.alert_command,
         "prompt line or alerts".into(),
     );
+    for platform in &old.platforms {
+        check(new.platforms.contains(platform), format!("platform {}", platform.name));
+    }
     for old in &old.budgets {
         let Some(new) = new.budgets.iter().find(|new| new.name == old.name) else {
             check(false, format!("{} is gone", old.name));

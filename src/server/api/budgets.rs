@@ -83,8 +83,8 @@ pub struct BudgetJson {
     /// Whether it only observes, or stops calls.
     #[schema(value_type = BudgetMode)]
     mode: Mode,
-    /// The window: `lifetime`, `day`, `week`, …
-    window: &'static str,
+    /// The window: `lifetime`, `day`, `week`, …; `10m` and `5h` begin every so many minutes and hours.
+    window: String,
     /// When the window ends (RFC 3339, UTC); `null`: never.
     #[schema(format = DateTime)]
     resets_at: Option<String>,
@@ -132,7 +132,7 @@ impl BudgetJson {
             remaining: count(state.remaining()),
             status: state.status().name(),
             mode: state.budget.mode,
-            window: state.budget.window.period.name(),
+            window: state.budget.window.period.to_string(),
             resets_at: state.window.end.map(Timestamp::to_rfc3339),
             active: is_active,
         }

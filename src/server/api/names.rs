@@ -32,7 +32,7 @@ names! {
     /// Whose use a budget adds up.
     BudgetScope {
         Session "session", Project "project", User "user", Team "team", Model "model", AgentType "agent_type",
-        TaskType "task_type"
+        TaskType "task_type", Member "member", Platform "platform", Chain "chain"
     }
 
     /// What a budget counts.

@@ -72,6 +72,14 @@ fn check(rule: &WindowRule, at: Timestamp) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Any period: one with a name, or so many minutes.
+fn period() -> impl Strategy<Value = Period> {
+    prop_oneof![
+        prop::sample::select(&Period::ALL[..]).prop_map(|(_, period)| period),
+        (1_u64..=1_440).prop_map(|minutes| Period::minutes(minutes).expect("up to a day")),
+    ]
+}
+
 /// 1970-01-02 to 2100-01-01.
 const FROM: i64 = 86_400_000;
 const TO: i64 = 4_102_444_800_000;
@@ -83,7 +91,7 @@ proptest! {
     fn windows_tile_time(
         at in FROM..TO,
         zone in prop::sample::select(ZONES),
-        (_, period) in prop::sample::select(&Period::ALL[..]),
+        period in period(),
     ) {
         check(&rule(period, zone), Timestamp(at))?;
     }
@@ -91,7 +99,7 @@ proptest! {
     #[test]
     fn a_rule_reads_what_it_writes(
         zone in prop::sample::select(&chrono_tz::TZ_VARIANTS[..]),
-        (_, period) in prop::sample::select(&Period::ALL[..]),
+        period in period(),
     ) {
         // Debian has old names in a separate package.
         let Ok(zone) = zoneinfo::zone(zone.name()) else { return Ok(()) };
@@ -243,11 +251,11 @@ fn weeks_begin_on_monday_and_months_on_the_first() {
 
 #[test]
 fn five_hours_are_counted_from_the_epoch() {
-    let window = rule(Period::FiveHours, Tz::Asia__Tokyo).at(ms("2026-11-22T02:27:50Z"));
-    assert_eq!(window, rule(Period::FiveHours, Tz::UTC).at(ms("2026-11-22T02:27:50Z")));
+    let window = rule(Period::FIVE_HOURS, Tz::Asia__Tokyo).at(ms("2026-11-22T02:27:50Z"));
+    assert_eq!(window, rule(Period::FIVE_HOURS, Tz::UTC).at(ms("2026-11-22T02:27:50Z")));
     assert_eq!(window.start.0 % 18_000_000, 0);
     assert_eq!(window.end, Some(window.start.plus_millis(18_000_000)));
-    assert_eq!(rule(Period::FiveHours, Tz::UTC).at(Timestamp(-1)).start, Timestamp(-18_000_000));
+    assert_eq!(rule(Period::FIVE_HOURS, Tz::UTC).at(Timestamp(-1)).start, Timestamp(-18_000_000));
 }
 
 #[test]
@@ -273,7 +281,41 @@ fn moments_that_no_calendar_holds_do_not_panic() {
 }
 
 #[test]
+fn minutes_and_hours_are_counted_from_the_epoch() {
+    for (name, start, end) in [
+        ("10m", "2026-11-22T02:20:00Z", "2026-11-22T02:30:00Z"),
+        ("7m", "2026-11-22T02:26:00Z", "2026-11-22T02:33:00Z"),
+        ("1h", "2026-11-22T02:00:00Z", "2026-11-22T03:00:00Z"),
+        ("5h", "2026-11-21T23:00:00Z", "2026-11-22T04:00:00Z"),
+        ("24h", "2026-11-22T00:00:00Z", "2026-11-23T00:00:00Z"),
+    ] {
+        let period = Period::parse(name).expect(name);
+        let window = rule(period, Tz::Asia__Tokyo).at(ms("2026-11-22T02:27:50Z"));
+        assert_eq!(window, Window { start: ms(start), end: Some(ms(end)) }, "{name}");
+        // The names of counters in stores.
+        assert_eq!(rule(period, Tz::UTC).to_string(), format!("{name}@UTC"));
+    }
+    // One window has one name, and so one counter.
+    for (other, name) in [("60m", "1h"), ("300m", "5h"), ("1440m", "24h")] {
+        assert_eq!(Period::parse(other), Period::parse(name));
+    }
+    assert_eq!([0, 1_441, u64::MAX].map(Period::minutes), [None; 3]);
+}
+
+#[test]
+fn a_time_is_shown_with_the_offset_of_its_zone() {
+    let shown = |zone: Tz, at: &str| rule(Period::Day, zone).zone.rfc3339(ms(at));
+    assert_eq!(shown(Tz::UTC, "2026-11-22T02:27:50Z"), "2026-11-22T02:27:50Z");
+    assert_eq!(shown(Tz::Europe__Berlin, "2026-07-01T22:00:00Z"), "2026-07-02T00:00:00+02:00");
+    assert_eq!(shown(Tz::Asia__Kathmandu, "2026-11-22T18:15:00Z"), "2026-11-23T00:00:00+05:45");
+    assert_eq!(shown(Tz::America__New_York, "2026-11-22T05:00:00Z"), "2026-11-22T00:00:00-05:00");
+}
+
+#[test]
 fn what_is_no_rule_is_refused() {
+    for text in ["0m", "1441m@UTC", "25h", "05m", "+5m", "99999999999999999999m", "5", "m", "½h"] {
+        assert!(text.parse::<WindowRule>().is_err(), "{text}");
+    }
     for text in ["", "year@UTC", "day@Mars/Olympus", "Day@UTC", "day@", "@UTC"] {
         assert!(text.parse::<WindowRule>().is_err(), "{text}");
     }

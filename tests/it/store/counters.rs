@@ -68,8 +68,10 @@ fn every_scope_has_a_value(backend: &dyn Backend) {
 fn every_window_has_a_start_and_an_end(backend: &dyn Backend) {
     for asked_before in [true, false] {
         let store = &mut *backend.fresh().open();
-        for (_, period) in Period::ALL.into_iter().filter(|(_, period)| *period != Period::Lifetime) {
-            let (rule, name) = (every(period), period.name());
+        let minutes = [1, 10, 60, 1_440].map(|count| Period::minutes(count).unwrap());
+        let named = Period::ALL.into_iter().map(|(_, period)| period);
+        for period in named.chain(minutes).filter(|period| *period != Period::Lifetime) {
+            let (rule, name) = (every(period), &*period.to_string());
             let window = rule.at(NOW);
             let end = window.end.expect("it ends");
             let times = [window.start.plus_millis(-1), window.start, end.plus_millis(-1), end];
@@ -187,7 +189,7 @@ fn before_the_epoch_is_a_time_too(backend: &dyn Backend) {
     }
     record(store, "s", &facts([said("a", at, usage(10, 0, 0)), said("b", Timestamp(0), usage(5, 0, 0))]));
     for (period, stands) in
-        [(Period::Lifetime, 15), (Period::FiveHours, 10), (Period::Day, 10), (Period::Month, 10)]
+        [(Period::Lifetime, 15), (Period::FIVE_HOURS, 10), (Period::Day, 10), (Period::Month, 10)]
     {
         assert_eq!(counter_parts(store, Scope::Session, &every(period), "s", at)[0], stands, "{period:?}");
     }
@@ -242,7 +244,7 @@ fn counted_anew_they_are_what_they_were(backend: &dyn Backend) {
     let budgets: Vec<_> = budgets
         .filter(|(scope, _, window)| *scope == Scope::Session || *window != WindowRule::LIFETIME)
         .map(|(scope, value, window)| {
-            let name = format!("{} {}", scope.name(), window.period.name());
+            let name = format!("{} {}", scope.name(), window.period);
             budget_key(&Budget { name, window, ..budget(scope, 1000) }, value)
         })
         .collect();
