@@ -96,7 +96,7 @@ fn no_control_character_is_in_a_key() {
             id: format!("o{n}"),
             kind: OperationKind::Extend { amount: 10 },
             budget: state.budget.name.clone(),
-            value: odd(),
+            value: state.value.clone(),
             window_start: state.window.start,
             reason: odd(),
             actor: odd(),
