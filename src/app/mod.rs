@@ -10,6 +10,7 @@ mod first_sight;
 mod fork;
 pub mod handlers;
 pub mod history;
+pub mod holding;
 pub mod human_check;
 pub mod import;
 pub mod installation;
