@@ -114,7 +114,7 @@ fn wait(args: &WaitArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         };
         if is_over {
             bar.finish_and_clear();
-            let waited_for = duration(args.timeout.unwrap_or_default());
+            let waited_for = render::age(args.timeout.unwrap_or_default());
             writeln!(io.err, "fusebox: still held back after {waited_for}: {}", held_text(last, &env_now))?;
             return end(false, waited, &held, args.json, io).map(|_| TIMED_OUT);
         }
@@ -182,7 +182,7 @@ fn last_to_end(held: &[Held]) -> Option<&Held> {
     held.iter().max_by_key(|held| held.state.window.end.unwrap_or(Timestamp(i64::MAX)))
 }
 
-/// `budget daily (user alice) has used 1,000 / 1,000 tokens (100.00%), until Wed 2 Dec 01:00 (in 3 h)`
+/// `budget daily (user alice) is at 1,000 / 1,000 tokens (100.00%), until Wed 2 Dec 01:00 (in 3 h)`
 fn held_text(held: &Held, env: &Env) -> String {
     let Held { state, reserved } = held;
     let (name, scope, unit) = (&state.budget.name, state.budget.scope.name(), state.budget.unit);
@@ -197,7 +197,7 @@ fn held_text(held: &Held, env: &Env) -> String {
         }
         None => "until a person extends or resets it".to_owned(),
     };
-    format!("budget {name} ({scope} {}) has used {}{reserved}, {until}", state.value, share(state))
+    format!("budget {name} ({scope} {}) is at {}{reserved}, {until}", state.value, share(state))
 }
 
 /// A line that says how long it may still take, on a terminal only.

@@ -44,6 +44,7 @@ mod prices;
 mod prompt_clients;
 mod prompt_commands;
 mod protection;
+mod quota;
 mod random;
 mod redis;
 mod redis_store;

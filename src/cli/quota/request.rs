@@ -2,7 +2,7 @@
 
 use anyhow::anyhow;
 
-use super::super::{Io, UsageError, budget, values};
+use super::super::{Io, UsageError, budget, render, values};
 use crate::app::messages::amounts::{duration, number, quantity};
 use crate::app::messages::extend_command;
 use crate::app::quota;
@@ -127,7 +127,7 @@ pub fn amount_text(amount: &Amount) -> String {
 
 /// `1 request`, `1,234 tokens`, `$0.05`.
 fn counted(count: u64, unit: Unit) -> String {
-    let text = quantity(count, unit);
+    let text = if unit == Unit::Usd { render::usd(count) } else { quantity(count, unit) };
     if count == 1 { text.trim_end_matches('s').to_owned() } else { text }
 }
 

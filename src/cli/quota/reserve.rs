@@ -3,7 +3,7 @@
 use super::super::select::{self, ConfiguredStore};
 use super::super::{Io, UsageError, render};
 use super::REFUSED;
-use super::request::{RequestArgs, say_refused};
+use super::request::{RequestArgs, amount_text, say_refused};
 use super::reservation::{AnswerJson, RefusedJson, ReservationJson, fate};
 use crate::app::quota::Quotas;
 use crate::domain::reservation::{AtExpiry, Reservation};
@@ -74,12 +74,12 @@ pub fn run(args: &ReserveArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 }
 
 /// A key that was used for another amount.
-pub fn other_amount(other: &Reservation) -> anyhow::Error {
-    let reserved = super::request::amount_text(&other.reserved);
-    let (key, id) = (&other.key, &other.id);
+fn other_amount(other: &Reservation) -> anyhow::Error {
+    let (key, id, state) = (&other.key, &other.id, other.state.name());
+    let reserved = amount_text(&other.reserved);
     let said = format!(
-        "key {key} was used for another amount: reservation {id} of {reserved} {}. Use another --key for another request",
-        fate(other)
+        "key {key} is known with another amount: reservation {id} of {reserved} ({state}). Use another --key for another \
+         request"
     );
     UsageError(said).into()
 }

@@ -140,14 +140,14 @@ fn print_platform(platform: &PlatformStatus, when: &When, io: &mut Io) -> anyhow
 fn print_budget(budget: &QuotaBudget, widest: usize, when: &When, io: &mut Io) -> anyhow::Result<()> {
     let (state, dim) = (&budget.state, Style::new().dimmed());
     let unit = state.budget.unit;
-    let (used, limit) = (number(state.used, unit), quantity(state.limit(), unit));
+    let (used, limit) = (short(state.used, unit), quantity(state.limit(), unit));
     let bar = bar::bar(state.utilization());
     let name = fit::left(&state.budget.name, widest);
     writeln!(io.out, "  {name}  {bar} {:>7.2}%  {used} / {limit}", budget.percent_used)?;
     let available = state.remaining().saturating_sub(budget.reserved_units);
     let mut parts = vec![
-        format!("reserved {}", number(budget.reserved_units, unit)),
-        format!("available {}", number(available, unit)),
+        format!("reserved {}", short(budget.reserved_units, unit)),
+        format!("available {}", short(available, unit)),
     ];
     if !budget.alerts_triggered.is_empty() {
         parts.push(format!("passed {}", percents(&budget.alerts_triggered)));
@@ -167,6 +167,11 @@ fn print_budget(budget: &QuotaBudget, widest: usize, when: &When, io: &mut Io) -
         writeln!(io.out, "{dim}{line}{dim:#}")?;
     }
     Ok(())
+}
+
+/// A count without its unit; of dollars, nothing is `$0.00`.
+fn short(count: u64, unit: Unit) -> String {
+    if unit == Unit::Usd { render::usd(count) } else { number(count, unit) }
 }
 
 /// `50%, 80%`
@@ -244,9 +249,9 @@ pub fn summary(args: &SummaryArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8>
         vec![
             fit::fit(platform, 20),
             format!("{:.2}%", budget.percent_used),
-            number(state.used, unit),
-            number(state.limit(), unit),
-            number(state.remaining(), unit),
+            short(state.used, unit),
+            short(state.limit(), unit),
+            short(state.remaining(), unit),
             unit.noun().to_owned(),
             percents(&budget.alerts_triggered),
             state.window.end.map_or_else(|| "never".to_owned(), |end| when.ahead(end)),
