@@ -11,6 +11,7 @@ mod fork;
 pub mod handlers;
 pub mod held_by;
 pub mod history;
+pub mod holding;
 pub mod human_check;
 pub mod import;
 pub mod installation;

@@ -6,7 +6,7 @@ use wildmatch::WildMatch;
 use super::status::BudgetStatus;
 use crate::config::Config;
 use crate::domain::amount::Count;
-use crate::domain::budget::{BudgetState, Scope, threshold_units};
+use crate::domain::budget::{Budget, BudgetState, Mode, OnLimit, Scope, threshold_units};
 use crate::domain::reservation::{OnExcess, Reservation, reserved_units};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
@@ -119,10 +119,7 @@ impl<'a> Quotas<'a> {
         let open = self.store.open_reservations()?;
         let mut statuses = Vec::new();
         for name in self.platforms(only)? {
-            let keys = self.budget_keys(&[(name.clone(), String::new())]);
-            let states = self.store.states(&keys, self.now)?;
-            let budgets =
-                states.iter().map(|state| QuotaBudget::new(state, &open, self.now)).collect::<Vec<_>>();
+            let budgets = self.budgets_with(&name, "", &open)?;
             let of_platform = open.iter().filter(|one| one.platform == name);
             let reservations = of_platform.map(OpenReservation::new).collect();
             statuses.push(PlatformStatus { platform: name, budgets, reservations });
@@ -130,11 +127,29 @@ impl<'a> Quotas<'a> {
         Ok(statuses)
     }
 
+    /// The budgets of a platform and a chain (empty: none).
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn budgets(&mut self, platform: &str, chain: &str) -> Result<Vec<QuotaBudget>> {
+        let open = self.store.open_reservations()?;
+        self.budgets_with(platform, chain, &open)
+    }
+
+    fn budgets_with(
+        &mut self,
+        platform: &str,
+        chain: &str,
+        open: &[Reservation],
+    ) -> Result<Vec<QuotaBudget>> {
+        let keys = self.budget_keys(&[(platform.to_owned(), chain.to_owned())]);
+        let states = self.store.states(&keys, self.now)?;
+        Ok(states.iter().map(|state| QuotaBudget::new(state, open, self.now)).collect())
+    }
+
     fn platforms(&mut self, only: Option<&str>) -> Result<Vec<String>> {
-        let mut names: Vec<String> = self.config.platforms.iter().map(|one| one.name.clone()).collect();
-        let budgets = self.config.budgets.iter().filter(|budget| budget.scope == Scope::Platform);
-        // Without a wildcard, the pattern is a name.
-        names.extend(budgets.map(|budget| budget.matches.clone()).filter(|name| !name.contains(['*', '?'])));
+        let mut names = named_platforms(self.config);
+        names.extend(only.filter(|only| is_known(self.config, only)).map(str::to_owned));
         names.extend(self.store.values(Scope::Platform, self.now.plus_millis(-SHOWN_MS))?);
         names.extend(self.store.open_reservations()?.into_iter().map(|one| one.platform));
         names.sort();
@@ -142,6 +157,28 @@ impl<'a> Quotas<'a> {
         names.retain(|name| only.is_none_or(|only| only == name));
         Ok(names)
     }
+}
+
+/// The platforms that the configuration names, in order: those configured, and those of budgets.
+pub fn named_platforms(config: &Config) -> Vec<String> {
+    let mut names: Vec<String> = config.platforms.iter().map(|one| one.name.clone()).collect();
+    // Without a wildcard, the pattern is a name.
+    let named = platform_budgets(config).map(|budget| &budget.matches);
+    names.extend(named.filter(|name| !name.contains(['*', '?'])).cloned());
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Whether a platform is configured, or a budget counts it.
+pub fn is_known(config: &Config, platform: &str) -> bool {
+    config.platforms.iter().any(|one| one.name == platform)
+        || platform_budgets(config).any(|budget| WildMatch::new(&budget.matches).matches(platform))
+}
+
+/// The budgets of platforms.
+pub fn platform_budgets(config: &Config) -> impl Iterator<Item = &Budget> {
+    config.budgets.iter().filter(|budget| budget.scope == Scope::Platform)
 }
 
 /// Platforms that are not configured are listed for this long after their last call, in milliseconds: a day.
@@ -181,6 +218,13 @@ pub struct QuotaBudget {
 }
 
 impl QuotaBudget {
+    /// Whether it has no room: used and reserved reach its limit, and it does more than warn.
+    pub fn is_full(&self) -> bool {
+        let Budget { mode, on_limit, .. } = self.state.budget;
+        let taken = self.state.used.saturating_add(self.reserved_units);
+        mode == Mode::Enforce && on_limit != OnLimit::Warn && taken >= self.state.limit()
+    }
+
     fn new(state: &BudgetState, open: &[Reservation], now: Timestamp) -> Self {
         let reserved = reserved_units(state, open, now);
         let count = |units| Count::new(units, state.budget.unit);

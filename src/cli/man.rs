@@ -22,14 +22,19 @@ pub struct ManArgs {
 }
 
 /// Exit codes, for every page.
-const EXIT: [(&str, &str); 4] = [
+const EXIT: [(&str, &str); 5] = [
     ("0", "Done."),
     ("1", "It failed; doctor: the hooks would not stop an agent."),
     (
         "2",
         "Wrong usage, or refused; config check and config show: something in the configuration is refused.",
     ),
-    ("3", "status --check: a session was stopped by a budget or its circuit breaker, and is still blocked."),
+    (
+        "3",
+        "status --check: a session was stopped by a budget or its circuit breaker, and is still blocked; quota, run: a \
+         budget has no room; wait: still held back after the timeout.",
+    ),
+    ("4", "quota, run, wait: the store cannot be used. (run ends with the exit code of its command.)"),
 ];
 
 /// Files, for the main page.

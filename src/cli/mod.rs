@@ -1,5 +1,6 @@
 //! The command line: one file per command. Exit codes: 0 success, 1 failure, 2 wrong use or refused, 3 a session is
-//! stopped (`status --check`), or a model has no exact price (`prices check`).
+//! stopped (`status --check`), a model has no exact price (`prices check`), or a budget has no room (`quota`, `run`,
+//! `wait`), 4 the store cannot be used (the same). `run` ends with the exit code of its command.
 
 pub mod alerts;
 pub mod budget;
@@ -20,10 +21,12 @@ pub mod line_diff;
 pub mod man;
 pub mod person_only;
 pub mod prices;
+pub mod quota;
 pub mod redis;
 pub mod render;
 pub mod report;
 pub mod resync;
+pub mod run;
 pub mod select;
 pub mod serve;
 pub mod settings_file;
@@ -33,6 +36,7 @@ pub mod status;
 pub mod top;
 pub mod uninstall;
 pub mod values;
+pub mod wait;
 mod watch;
 
 use std::io::Write;
@@ -86,6 +90,12 @@ enum Command {
     Cost(cost::CostArgs),
     /// List, show, extend, reset and delete budgets.
     Budget(budget::BudgetArgs),
+    /// Show the quotas of platforms; reserve, record and release calls of them.
+    Quota(quota::QuotaArgs),
+    /// Run a command as a call of a platform: reserve it, run it, record it.
+    Run(run::RunArgs),
+    /// Wait until the budget that holds you back starts again, or a person extends or resets it.
+    Wait(wait::WaitArgs),
     /// List and acknowledge alerts: budgets that passed a threshold.
     Alerts(alerts::AlertsArgs),
     /// List, show, acknowledge and reset circuit breakers, which stop agents that loop
@@ -164,6 +174,9 @@ pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Command::Ledger(args) => ledger::run(args, env, io),
         Command::Cost(args) => cost::run(args, env, io),
         Command::Budget(args) => budget::run(args, env, io),
+        Command::Quota(args) => quota::run(args, env, io),
+        Command::Run(args) => run::run(args, env, io),
+        Command::Wait(args) => wait::run(args, env, io),
         Command::Alerts(args) => alerts::run(args, env, io),
         Command::Circuit(args) => circuit::run(args, env, io),
         Command::Explain(args) => explain::run(args, env, io),

@@ -12,6 +12,9 @@ use crate::prices::table::Model;
 /// The most tokens that are believed of one call.
 const MAX_TOKENS: u64 = 1 << 40;
 
+/// The longest span of time, in seconds: 31 days.
+const MAX_SPAN_S: i64 = 31 * 86_400;
+
 /// The longest name, in bytes.
 const MAX_NAME: usize = 256;
 
@@ -70,6 +73,55 @@ pub fn tokens(text: &str) -> Result<u64, String> {
         return Err(format!("no call has more than {MAX_TOKENS} tokens"));
     }
     Ok(count)
+}
+
+/// A count of requests or tokens, at least one.
+///
+/// # Errors
+/// It is no such count, or larger than any call's.
+pub fn some(text: &str) -> Result<u64, String> {
+    let count = count(text)?;
+    if count == 0 { Err("use a whole number, at least 1".to_owned()) } else { Ok(count) }
+}
+
+/// A count of requests or tokens; 0 for none.
+///
+/// # Errors
+/// It is no such count, or larger than any call's.
+pub fn count(text: &str) -> Result<u64, String> {
+    let count = WrittenAmount::parse(text).and_then(|amount| amount.in_unit(Unit::Tokens));
+    let count = count.ok_or("use a whole number, such as 5, 1200 or 1k")?;
+    if count > MAX_TOKENS { Err(format!("use at most {MAX_TOKENS}")) } else { Ok(count) }
+}
+
+/// A span of time in milliseconds, written in seconds, or with a unit: `90`, `45s`, `30m`, `2h`, `1d`.
+///
+/// # Errors
+/// It is none, not at least a second, or more than a month.
+pub fn span_ms(text: &str) -> Result<i64, String> {
+    let (number, unit_s) = match text.char_indices().last() {
+        Some((at, 's')) => (&text[..at], 1),
+        Some((at, 'm')) => (&text[..at], 60),
+        Some((at, 'h')) => (&text[..at], 3_600),
+        Some((at, 'd')) => (&text[..at], 86_400),
+        _ => (text, 1),
+    };
+    let number = Some(number).filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+    let number = number.and_then(|number| number.parse::<i64>().ok());
+    let seconds = number.ok_or("use seconds, or a number with s, m, h or d: 90, 30m, 2h")?;
+    let seconds = seconds.saturating_mul(unit_s);
+    if (1..=MAX_SPAN_S).contains(&seconds) {
+        return Ok(seconds * 1000);
+    }
+    Err("use at least a second, and at most 31 days".to_owned())
+}
+
+/// A key that a script chose for a request. Spaces count, so nothing is trimmed.
+///
+/// # Errors
+/// It is empty, too long, or has control characters.
+pub fn key(text: &str) -> Result<String, String> {
+    name(text).map(|_| text.to_owned())
 }
 
 /// A number of rows, at least one.
@@ -162,6 +214,39 @@ mod tests {
         assert_eq!(time("2026-11-01T00:00:00Z"), time("2026-11-01"));
         assert_eq!(time("2026-02-29"), Err("there is no such day".to_owned()));
         assert!(time("soon").is_err_and(|problem| problem.starts_with("use a date such as 2026-11-01")));
+    }
+
+    #[test]
+    fn spans_have_units() {
+        for (text, ms) in
+            [("1", 1_000), ("45s", 45_000), ("30m", 1_800_000), ("2h", 7_200_000), ("31d", 2_678_400_000)]
+        {
+            assert_eq!(span_ms(text), Ok(ms), "{text}");
+        }
+        for text in [
+            "",
+            "s",
+            "0",
+            "0m",
+            "-5",
+            "+5",
+            "1.5h",
+            "2 h",
+            "32d",
+            "99999999999999999999",
+            "9223372036854775807d",
+            "5µ",
+        ] {
+            assert!(span_ms(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn counts_are_whole() {
+        assert_eq!((some("5"), some("1k"), count("0")), (Ok(5), Ok(1_000), Ok(0)));
+        for text in ["0", "-1", "", "1.5", "5%", "$5", "1M0", "1099511627777", "18446744073709551616"] {
+            assert!(some(text).is_err(), "{text}");
+        }
     }
 
     #[test]

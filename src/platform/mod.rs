@@ -1,9 +1,10 @@
-//! The process and its operating system: clock, variables, folders, other processes, opening files safely, the hook's
-//! deadline.
+//! The process and its operating system: clock, variables, folders, other processes, children, opening files safely,
+//! the hook's deadline.
 //!
 //! Code that depends on the system is in `linux.rs` and `macos.rs`, which have the same functions. All unsafe code of
 //! Fusebox is in this folder.
 
+pub mod child;
 mod clock;
 pub mod deadline;
 mod env;

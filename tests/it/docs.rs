@@ -333,6 +333,7 @@ fn every_command_stands_in_the_table() {
         let more: &[&str] = match words[..] {
             ["budget", "extend"] => &["session", "--tokens", "5", "--reason", "x"],
             ["budget", _] => &["session", "--reason", "x"],
+            ["quota", "reset"] => &["--platform", "p", "--reason", "x", "--yes"],
             ["alerts", "ack"] => &["--all"],
             ["circuit", _] => &["--reason", "x"],
             _ => &[],

@@ -45,6 +45,7 @@ mod prices;
 mod prompt_clients;
 mod prompt_commands;
 mod protection;
+mod quota;
 mod random;
 mod rates;
 mod redis;

@@ -130,7 +130,11 @@ fn parse_units(text: &str) -> Result<WrittenAmount, String> {
         .ok_or_else(|| "use a whole number, such as 200000, 200,000, 200k or 1M".to_owned())
 }
 
-fn parse_dollars(text: &str) -> Result<WrittenAmount, String> {
+/// Parses an amount in dollars.
+///
+/// # Errors
+/// What to write instead.
+pub(super) fn parse_dollars(text: &str) -> Result<WrittenAmount, String> {
     WrittenAmount::parse(text)
         .filter(|amount| amount.in_unit(Unit::Usd).is_some())
         .ok_or_else(|| "use dollars, with a point before the cents: 5, 2.50 or 1,234.50".to_owned())

@@ -88,6 +88,14 @@ impl Analysis<'_> {
                 .push(std::iter::once(program.to_owned()).chain(arguments.iter().cloned()).collect());
         }
         self.check_own_program(program, arguments);
+        if name == "fusebox"
+            && left > 0
+            && let Some((program, arguments)) =
+                own_commands::wrapped_command(arguments).and_then(<[String]>::split_first)
+        {
+            let (program, arguments) = (program.clone(), arguments.to_vec());
+            return self.run_program(&program, &arguments, input, changed, left - 1);
+        }
         let is_other_name = self.client_names.contains(program);
         let started = self.context.client.arguments(program, arguments);
         if let Some(arguments) = started.or(is_other_name.then_some(arguments)) {

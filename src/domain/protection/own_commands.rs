@@ -3,11 +3,12 @@
 use super::text::has_marker;
 
 /// The commands that only a person may run, by their first words.
-const DECIDING: [(&[&str], &str); 24] = [
+const DECIDING: [(&[&str], &str); 25] = [
     (&["budget", "extend"], "fusebox budget extend"),
     (&["budget", "reset"], "fusebox budget reset"),
     (&["budget", "delete"], "fusebox budget delete"),
     (&["budget", "set"], "fusebox budget set"),
+    (&["quota", "reset"], "fusebox quota reset"),
     (&["alerts", "ack"], "fusebox alerts ack"),
     (&["circuit", "ack"], "fusebox circuit ack"),
     (&["circuit", "reset"], "fusebox circuit reset"),
@@ -34,7 +35,10 @@ const DECIDING: [(&[&str], &str); 24] = [
 ];
 
 /// First words of commands that change nothing that limits an agent.
-const READ_ONLY: [&str; 16] = [
+const READ_ONLY: [&str; 18] = [
+    // What `run` runs is looked at by itself.
+    "run",
+    "wait",
     "import",
     "cost",
     "status",
@@ -73,7 +77,7 @@ pub fn deciding_command(arguments: &[String]) -> Option<&'static str> {
         if let Some((_, shown)) = command {
             return Some(shown);
         }
-        let group = matches!(words[at], "budget" | "alerts" | "circuit" | "config" | "redis");
+        let group = matches!(words[at], "budget" | "quota" | "alerts" | "circuit" | "config" | "redis");
         let next = words.get(at + 1);
         if group && next.is_some_and(|next| has_marker(next)) {
             return Some("fusebox with words that are not known");
@@ -88,7 +92,13 @@ pub fn deciding_command(arguments: &[String]) -> Option<&'static str> {
     None
 }
 
-/// The same for an unknown program: only an exact command counts.
+/// The command that `fusebox run … -- COMMAND` runs.
+pub fn wrapped_command(arguments: &[String]) -> Option<&[String]> {
+    let at = arguments.iter().position(|word| word == "--")?;
+    arguments[..at].iter().any(|word| word == "run").then(|| &arguments[at + 1..])
+}
+
+/// [`deciding_command`] for an unknown program: only an exact command counts.
 pub fn plain_deciding_command(arguments: &[String]) -> Option<&'static str> {
     let two = |(command, _): &&(&[&str], &str)| {
         command.len() == 2

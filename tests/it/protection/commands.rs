@@ -18,6 +18,11 @@ fn commands() -> Vec<(String, bool)> {
         let more = match cells[1].trim_matches('`') {
             "budget extend" => " session --tokens 5 --reason x",
             "budget reset" | "budget delete" => " session --reason x",
+            "quota reset" => " --platform p --reason x --yes",
+            "quota reserve" | "quota record" => " --platform p",
+            "quota release" => " --id x",
+            "run" => " --platform p -- true",
+            "wait" => " --until-reset",
             "alerts ack" => " --all",
             "circuit ack" | "circuit reset" => " --reason x",
             // It would go on.
@@ -38,7 +43,27 @@ fn the_tripwire_knows_every_command_that_refuses_in_an_agents_shell() {
     for (words, refuses) in &commands {
         let call = |line: String| world.call("Bash", &json!({ "command": line }));
         assert_eq!(is_denial(&call(format!("fusebox {words}"))), *refuses, "{words}");
-        assert!(call(format!("fusebox {words} --help")).is_silent(), "{words}");
+        let help = words.replace(" -- true", "") + " --help";
+        assert!(call(format!("fusebox {help}")).is_silent(), "{help}");
+    }
+}
+
+#[test]
+fn what_fusebox_runs_is_looked_at() {
+    let world = World::new(Layout::Usual);
+    for (line, is_denied) in [
+        ("fusebox run --platform p -- fusebox budget reset session --reason x", true),
+        (
+            "fusebox run --platform p --key run -- env X=1 fusebox quota reset --platform p --reason x --yes",
+            true,
+        ),
+        ("fusebox run --platform p -- sh -c 'fusebox alerts ack --all'", true),
+        ("fusebox run --platform p -- fusebox budget list", false),
+        ("fusebox run --platform p -- cargo test", false),
+        ("fusebox quota release --platform p --key reset", false),
+        ("fusebox quota status; fusebox quota summary --json", false),
+    ] {
+        assert_eq!(is_denial(&world.call("Bash", &json!({ "command": line }))), is_denied, "{line}");
     }
 }
 

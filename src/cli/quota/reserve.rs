@@ -1,0 +1,85 @@
+//! `fusebox quota reserve`: reserves calls before they are made.
+
+use super::super::select::{self, ConfiguredStore};
+use super::super::{Io, UsageError, render};
+use super::REFUSED;
+use super::request::{RequestArgs, amount_text, say_refused};
+use super::reservation::{AnswerJson, RefusedJson, ReservationJson, fate};
+use crate::app::quota::Quotas;
+use crate::domain::reservation::{AtExpiry, Reservation};
+use crate::platform::Env;
+use crate::store::quota::NotDone;
+
+/// Reserve calls of a platform before making them, and print the id of the reservation.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A reservation that is neither recorded nor released expires after its --ttl, and nothing is charged. With the same --key, \
+the answer is the same, and nothing more is reserved, whatever has become of the reservation. The clock of the store decides.
+
+Exit codes: 0 reserved; 1 failed; 2 wrong use, or the key was used for another amount; 3 a budget has no room; 4 the store cannot be \
+used.
+
+Examples:
+  id=$(fusebox quota reserve --platform gemini) || exit
+  fusebox quota reserve --platform gemini --amount 5 --ttl 10m
+  fusebox quota reserve --platform gemini --tokens 20k --key build-42 --json"
+)]
+pub struct ReserveArgs {
+    #[command(flatten)]
+    request: RequestArgs,
+    /// Write JSON: the reservation, and the budgets that count it.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Wrong use, or the store cannot be used.
+pub fn run(args: &ReserveArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    let config = select::configuration(env)?;
+    let new = args.request.reservation(AtExpiry::Release, &config)?;
+    let ConfiguredStore { config, mut store } =
+        select::open_current(env, io.err).map_err(select::with_unchanged)?;
+    let (id, platform, chain) = (new.id.clone(), new.platform.clone(), new.chain.clone());
+    let (result, now, budgets) = store.call(|store| {
+        let mut quotas = Quotas::new(store, &config, env.now)?;
+        let result = quotas.reserve(vec![new])?;
+        let budgets = if args.json { quotas.budgets(&platform, &chain)? } else { Vec::new() };
+        Ok((result, quotas.now(), budgets))
+    })?;
+    let made: Option<Reservation> = match result {
+        Ok(made) => made.into_iter().next(),
+        Err(NotDone::Refused(refusal)) => {
+            if args.json {
+                render::json(io.out, &RefusedJson::new(&refusal))?;
+            }
+            say_refused(&refusal, now, io)?;
+            return Ok(REFUSED);
+        }
+        Err(NotDone::Conflict(other)) => return Err(other_amount(&other)),
+        Err(NotDone::NotFound) => None,
+    };
+    let Some(made) = made.map(|made| made.expired(now)) else { anyhow::bail!("the store reserved nothing") };
+    if made.id != id {
+        let key = &made.key;
+        writeln!(io.err, "fusebox: key {key} is known: reservation {} {}", made.id, fate(&made))?;
+    }
+    if args.json {
+        render::json(io.out, &AnswerJson { reservation: ReservationJson::new(&made), budgets })?;
+    } else {
+        writeln!(io.out, "{}", made.id)?;
+    }
+    Ok(0)
+}
+
+/// A key that was used for another amount.
+fn other_amount(other: &Reservation) -> anyhow::Error {
+    let (key, id, state) = (&other.key, &other.id, other.state.name());
+    let reserved = amount_text(&other.reserved);
+    let said = format!(
+        "key {key} is known with another amount: reservation {id} of {reserved} ({state}). Use another --key for another \
+         request"
+    );
+    UsageError(said).into()
+}

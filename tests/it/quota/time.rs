@@ -1,0 +1,85 @@
+//! Windows, expiry and alerts, with a clock that the tests move.
+
+use serde_json::Value;
+
+use super::{HOUR_MS, World, on_both_stores};
+
+on_both_stores!(
+    a_day_starts_at_midnight_in_utc,
+    what_expires_is_released,
+    what_is_recorded_late_counts,
+    each_threshold_is_raised_once,
+);
+
+fn a_day_starts_at_midnight_in_utc(world: &World) {
+    world.done("quota record --platform gemini --amount 8");
+    let late = world.done("quota reserve --platform gemini --amount 2 --ttl 20h");
+    world.fails("quota reserve --platform gemini", 3, "no room");
+    world.pass(11 * HOUR_MS);
+    assert_eq!(world.gemini(), [8, 2], "it is persistent, and the day is not over");
+    world.pass(HOUR_MS + 60_000);
+    assert_eq!(world.gemini(), [0, 0]);
+    let json = world.fusebox("quota summary --json").json();
+    assert_eq!(json["gemini"]["alerts_triggered"], serde_json::json!([]));
+    world.done("quota reserve --platform gemini --amount 10");
+    world.done(&format!("quota record --id {late}"));
+    assert_eq!(world.gemini(), [0, 10], "a call belongs to the day in which it was reserved");
+}
+
+fn what_expires_is_released(world: &World) {
+    let id = world.done("quota reserve --platform gemini --amount 9 --ttl 90");
+    world.fails("quota reserve --platform gemini --amount 2", 3, "9 reserved");
+    world.pass(91_000);
+    let again = world.fusebox("quota reserve --platform gemini --amount 2 --key b");
+    assert_eq!(again.code, 0, "{again:?}");
+    assert_eq!(world.gemini(), [0, 2]);
+    world.done(&format!("quota release --id {id}"));
+    // The same key after it expired holds nothing, and says so.
+    world.pass(2 * HOUR_MS);
+    let again = world.fusebox("quota reserve --platform gemini --amount 2 --key b");
+    assert!(again.code == 0 && again.stderr.contains("expired, and nothing was charged"), "{again:?}");
+    let json = world.fusebox("quota reserve --platform gemini --amount 2 --key b --json").json();
+    assert_eq!(json["reservation"]["state"], "expired");
+    assert_eq!(world.gemini(), [0, 0]);
+}
+
+fn what_is_recorded_late_counts(world: &World) {
+    let id = world.done("quota reserve --platform gemini --amount 2 --ttl 60");
+    world.pass(61_000);
+    assert_eq!(world.gemini(), [0, 0]);
+    world.done(&format!("quota record --id {id} --amount 3"));
+    assert_eq!(world.gemini(), [3, 0]);
+}
+
+fn each_threshold_is_raised_once(world: &World) {
+    let raised = || {
+        let all = world.fusebox("alerts list --json").json();
+        let of = |alert: &Value| (alert["threshold"].as_f64().unwrap() * 100.0).round() as u64;
+        let mut all: Vec<u64> = all.as_array().unwrap().iter().map(of).collect();
+        all.sort_unstable();
+        all
+    };
+    let mut reserved = Vec::new();
+    for _ in 0..10 {
+        reserved.push(world.done("quota reserve --platform gemini"));
+    }
+    assert_eq!(raised(), [0; 0], "what is reserved is not used");
+    for (at, id) in reserved.iter().enumerate() {
+        world.done(&format!("quota record --id {id}"));
+        let expected: &[u64] = match at + 1 {
+            ..5 => &[],
+            5..8 => &[50],
+            8 => &[50, 80],
+            _ => &[50, 80, 90],
+        };
+        assert_eq!(raised(), expected, "after {}", at + 1);
+    }
+    world.done("quota record --platform gemini --amount 5");
+    assert_eq!(raised(), [50, 80, 90]);
+    let json = world.fusebox("quota summary --json").json();
+    assert_eq!(json["gemini"]["alerts_triggered"], serde_json::json!([50.0, 80.0, 90.0]));
+    // The next day has its own, and a jump passes all of them.
+    world.pass(13 * HOUR_MS);
+    world.done("quota record --platform gemini --amount 9");
+    assert_eq!(raised(), [50, 50, 80, 80, 90, 90]);
+}
