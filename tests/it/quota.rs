@@ -92,7 +92,7 @@ impl World {
     /// No test runs over midnight.
     fn at_noon(self) -> Self {
         let day = 24 * HOUR_MS;
-        let real = chrono::Utc::now().timestamp_millis();
+        let real = fusebox::platform::clock().0;
         self.move_clock(day + day / 2 - real.rem_euclid(day));
         self
     }
