@@ -22,8 +22,8 @@ pub fn ledger_dir(env: &Env) -> Result<PathBuf> {
     })
 }
 
-/// Imports what is new in `folders`, or without any in the client's folders, at these prices. `waiting` is called if
-/// another process imports; `progress` receives the bytes read and those to read.
+/// Imports what is new in `folders`, or without any in the client's folders, at these prices. `counts_records`: whether
+/// to count all records afterwards. `waiting` is called if another process imports; `progress` receives the bytes read and those to read.
 ///
 /// # Errors
 /// The ledger cannot be written.
@@ -31,6 +31,7 @@ pub fn import(
     env: &Env,
     prices: &Prices,
     folders: &[PathBuf],
+    counts_records: bool,
     waiting: impl FnOnce(),
     progress: impl FnMut(u64, u64),
 ) -> Result<Imported> {
@@ -38,7 +39,7 @@ pub fn import(
     let _lock = LedgerLock::wait(&dir, waiting)?;
     let all = if folders.is_empty() { agents::history_folders(env) } else { folders.to_vec() };
     let project_of: &dyn Fn(&Path) -> PathBuf = &project_root;
-    Import { dir: &dir, folders: &all, prices, project_of, now: env.now }.run(progress)
+    Import { dir: &dir, folders: &all, prices, project_of, counts_records, now: env.now }.run(progress)
 }
 
 /// Opens this machine's ledger to write.

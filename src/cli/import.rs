@@ -49,7 +49,7 @@ pub fn run(args: &ImportArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
             format!("{missing} is not a folder: name a folder with transcripts, such as a copy of ~/.claude");
         return Err(UsageError(why).into());
     }
-    let imported = import(env, &args.folders, io)?;
+    let imported = import(env, &args.folders, true, io)?;
     for unreadable in &imported.unreadable {
         let said = match unreadable.is_missing {
             true => missing(unreadable),
@@ -71,7 +71,7 @@ pub fn run(args: &ImportArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 ///
 /// # Errors
 /// The configuration cannot be used, so prices are not known; or the ledger cannot be written.
-fn import(env: &Env, folders: &[PathBuf], io: &mut Io) -> anyhow::Result<Imported> {
+fn import(env: &Env, folders: &[PathBuf], counts_records: bool, io: &mut Io) -> anyhow::Result<Imported> {
     // Not with the last prices that could be read: the ledger keeps what it is charged with.
     let prices = select::configuration(env)?.prices;
     let bar = ProgressBar::hidden();
@@ -81,7 +81,7 @@ fn import(env: &Env, folders: &[PathBuf], io: &mut Io) -> anyhow::Result<Importe
         }
     };
     let mut is_shown = false;
-    let imported = import::import(env, &prices, folders, waiting, |done, all| {
+    let imported = import::import(env, &prices, folders, counts_records, waiting, |done, all| {
         // Often there is next to nothing to read: then a bar would only flash.
         if all > 0 && !is_shown {
             show_progress(&bar);
@@ -109,7 +109,7 @@ fn import(env: &Env, folders: &[PathBuf], io: &mut Io) -> anyhow::Result<Importe
 /// # Errors
 /// The configuration cannot be used, or the ledger cannot be written.
 pub fn import_for(reader: &str, env: &Env, io: &mut Io) -> anyhow::Result<Imported> {
-    let imported = import(env, &[], io)?;
+    let imported = import(env, &[], false, io)?;
     for unreadable in &imported.unreadable {
         let said = match unreadable.is_missing {
             true => missing(unreadable),
@@ -180,6 +180,8 @@ fn show(imported: &Imported, is_usual: bool, io: &mut Io) -> anyhow::Result<()> 
         ))?;
     }
     io.line(&format!("Records added: {}, changed: {}.", grouped(*added), grouped(*changed)))?;
-    io.line(&format!("The ledger has {}: {}", counted_many(*records, "record"), ledger.display()))?;
+    if let Some(records) = records {
+        io.line(&format!("The ledger has {}: {}", counted_many(*records, "record"), ledger.display()))?;
+    }
     Ok(())
 }

@@ -9,6 +9,7 @@ mod clock;
 pub mod deadline;
 mod env;
 pub mod files;
+pub mod folder;
 pub mod process;
 
 #[cfg(target_os = "linux")]

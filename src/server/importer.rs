@@ -44,7 +44,7 @@ fn import_new(env: &Env) -> Result<(), String> {
     if !loaded.is_usable() {
         return Err(loaded.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
     }
-    let imported = import::import(env, &loaded.config.prices, &folders, || (), |_, _| ());
+    let imported = import::import(env, &loaded.config.prices, &folders, false, || (), |_, _| ());
     let imported = imported.map_err(|error| error.to_string())?;
     if imported.added + imported.changed > 0 {
         tracing::info!(added = imported.added, changed = imported.changed, "imported");

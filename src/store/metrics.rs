@@ -113,7 +113,8 @@ impl MetricChanges {
     }
 
     fn add(&mut self, kind: MetricKind, label: &str, change: &[i64]) {
-        let label: String = label.chars().take(MAX_LABEL_CHARS).collect();
+        let end = label.char_indices().nth(MAX_LABEL_CHARS).map_or(label.len(), |(end, _)| end);
+        let label = label[..end].to_owned();
         let sums = self.0.entry((kind, label)).or_insert_with(|| vec![0; kind.size()]);
         sums.iter_mut().zip(change).for_each(|(sum, by)| *sum += by);
     }

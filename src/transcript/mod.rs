@@ -18,6 +18,7 @@ use self::cursor::Position;
 use crate::domain::message::{ClientTotal, Message, MessageKey};
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
+use crate::platform::folder::FileLook;
 
 /// A fact from a transcript.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,12 +81,14 @@ pub struct TranscriptFile {
 }
 
 /// A file of a session's history.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug)]
 pub struct HistoryFile {
     /// The session's id.
     pub session: String,
     /// The file.
     pub file: TranscriptFile,
+    /// How it looked when it was found.
+    pub look: FileLook,
 }
 
 /// What an agent records about a subagent.

@@ -186,7 +186,7 @@ pub fn platforms(args: &PlatformsArgs, env: &Env, io: &mut Io) -> anyhow::Result
         return Ok(0);
     }
     if platforms.is_empty() {
-        return say_empty(&imported, io);
+        return say_empty(&imported, env, io);
     }
     show_platforms(&platforms, &total, io)
 }
@@ -206,16 +206,16 @@ pub fn summary(args: &SummaryArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8>
     }
     io.line(&format!("{date} (UTC)"))?;
     if platforms.is_empty() {
-        return say_empty(&imported, io);
+        return say_empty(&imported, env, io);
     }
     show_platforms(&platforms, &total, io)
 }
 
 /// Says that there is nothing to show, and why.
-fn say_empty(imported: &Imported, io: &mut Io) -> anyhow::Result<u8> {
-    io.line(&match imported.records {
-        0 => import::nothing_found(imported),
-        _ => "Nothing was used in that time.".to_owned(),
+fn say_empty(imported: &Imported, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    io.line(&match app::import::read_ledger(env)?.platforms(None, None)?.is_empty() {
+        true => import::nothing_found(imported),
+        false => "Nothing was used in that time.".to_owned(),
     })?;
     Ok(0)
 }

@@ -1,11 +1,13 @@
 //! The client's history: the transcripts of all its sessions, in all its folders.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::files::MAX_DEPTH;
 use crate::platform::Env;
+use crate::platform::folder::Folder;
 use crate::transcript::{HistoryFile, TranscriptFile};
 
 /// The client's folders: those in `CLAUDE_CONFIG_DIR` (several are separated by commas), else `~/.claude` and
@@ -32,7 +34,7 @@ pub fn files(folder: &Path, unreadable: &mut Vec<(PathBuf, io::Error)>) -> Vec<H
     let projects = folder.join("projects");
     if projects.is_dir() {
         walk.projects(&projects);
-    } else if walk.entries(folder).iter().any(|entry| is_transcript(&entry.path)) {
+    } else if walk.read(folder).is_some_and(|read| read.entries.iter().any(|(name, _)| is_transcript(name))) {
         walk.project(folder);
     } else {
         walk.projects(folder);
@@ -45,73 +47,80 @@ struct Walk<'a> {
     unreadable: &'a mut Vec<(PathBuf, io::Error)>,
 }
 
-struct Entry {
-    path: PathBuf,
-    is_dir: bool,
-}
-
 impl Walk<'_> {
-    fn projects(&mut self, folder: &Path) {
-        for project in self.entries(folder).into_iter().filter(|entry| entry.is_dir) {
-            self.project(&project.path);
-        }
-    }
-
-    fn project(&mut self, folder: &Path) {
-        for Entry { path, is_dir } in self.entries(folder) {
-            let name = if is_dir { path.file_name() } else { path.file_stem() };
-            let Some(session) = name.and_then(|name| name.to_str()).map(str::to_owned) else { continue };
-            if is_dir {
-                // The main transcript may be gone.
-                self.subagents(&path.join("subagents"), &session, MAX_DEPTH);
-            } else if is_transcript(&path) {
-                self.found.push(HistoryFile { session, file: TranscriptFile { path, agent: None } });
+    fn projects(&mut self, path: &Path) {
+        let Some(folder) = self.read(path) else { return };
+        for (name, is_dir) in &folder.entries {
+            let project = path.join(name);
+            if is_folder(*is_dir, &project) {
+                self.project(&project);
             }
         }
     }
 
-    fn subagents(&mut self, folder: &Path, session: &str, depth: usize) {
-        for Entry { path, is_dir } in self.entries(folder) {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let agent = name.strip_prefix("agent-").and_then(|name| name.strip_suffix(".jsonl"));
-            match agent.map(str::to_owned) {
-                Some(agent) => {
-                    let file = TranscriptFile { path, agent: Some(agent) };
-                    self.found.push(HistoryFile { session: session.to_owned(), file });
+    fn project(&mut self, path: &Path) {
+        let Some(folder) = self.read(path) else { return };
+        for (name, is_dir) in &folder.entries {
+            let (entry, is_transcript) = (path.join(name), is_transcript(name));
+            if is_folder(*is_dir, &entry) {
+                // The main transcript may be gone.
+                if let Some(session) = name.to_str() {
+                    self.subagents(&entry.join("subagents"), session, MAX_DEPTH);
                 }
-                None if is_dir && depth > 1 => self.subagents(&path, session, depth - 1),
+            } else if let Some(session) = entry.file_stem().and_then(OsStr::to_str).filter(|_| is_transcript)
+            {
+                let session = session.to_owned();
+                self.add(session, TranscriptFile { path: entry, agent: None }, &folder, name);
+            }
+        }
+    }
+
+    fn subagents(&mut self, path: &Path, session: &str, depth: usize) {
+        let Some(folder) = self.read(path) else { return };
+        for (name, is_dir) in &folder.entries {
+            let entry = path.join(name);
+            let text = name.to_str().unwrap_or_default();
+            match text.strip_prefix("agent-").and_then(|name| name.strip_suffix(".jsonl")) {
+                Some(agent) => {
+                    let file = TranscriptFile { path: entry, agent: Some(agent.to_owned()) };
+                    self.add(session.to_owned(), file, &folder, name);
+                }
+                None if depth > 1 && is_folder(*is_dir, &entry) => self.subagents(&entry, session, depth - 1),
                 None => {}
             }
         }
     }
 
-    /// The entries of a folder; none if it does not exist.
-    fn entries(&mut self, folder: &Path) -> Vec<Entry> {
-        let mut found = Vec::new();
-        let entries = match std::fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return found,
-            Err(error) => {
-                self.unreadable.push((folder.to_owned(), error));
-                return found;
+    /// Adds a file, unless it is gone or none.
+    fn add(&mut self, session: String, file: TranscriptFile, folder: &Folder, name: &OsStr) {
+        match folder.look(name) {
+            Ok(look) => self.found.extend(look.map(|look| HistoryFile { session, file, look })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => self.unreadable.push((file.path, error)),
+        }
+    }
+
+    /// A folder; `None` if it does not exist or cannot be read.
+    fn read(&mut self, path: &Path) -> Option<Folder> {
+        match Folder::read(path) {
+            Ok(mut folder) => {
+                self.unreadable.extend(folder.failure.take().map(|error| (path.to_owned(), error)));
+                Some(folder)
             }
-        };
-        for entry in entries {
-            match entry {
-                Ok(entry) => {
-                    let path = entry.path();
-                    let kind = entry.file_type().ok();
-                    let is_dir = kind.is_some_and(|kind| kind.is_dir())
-                        || (kind.is_none_or(|kind| kind.is_symlink()) && path.is_dir());
-                    found.push(Entry { path, is_dir });
-                }
-                Err(error) => self.unreadable.push((folder.to_owned(), error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                self.unreadable.push((path.to_owned(), error));
+                None
             }
         }
-        found
     }
 }
 
-fn is_transcript(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "jsonl")
+/// `is_dir`: what the folder that has the entry says.
+fn is_folder(is_dir: Option<bool>, path: &Path) -> bool {
+    is_dir.unwrap_or_else(|| path.is_dir())
+}
+
+fn is_transcript(name: &OsStr) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "jsonl")
 }

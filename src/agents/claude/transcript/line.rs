@@ -6,7 +6,9 @@
 //! The position, which the cursor keeps, carries context from earlier lines.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use serde_json::value::RawValue;
 
 use crate::domain::message::{Message, MessageKey, UsageSource};
@@ -14,12 +16,22 @@ use crate::domain::time::Timestamp;
 use crate::domain::usage::Usage;
 
 use super::super::tools;
-use super::object::{Object, chars, number, object, string, text};
+use super::object::{LineFields, Object, chars, number, object, string, text};
 use super::pricing::terms;
 use super::streams::{self, Place, StreamLine};
 use super::totals::{asked_model, totals};
 use crate::transcript::cursor::Position;
 use crate::transcript::{Fact, is_plain_id, records, search, surrogates, text_hash, tool_hash};
+
+/// What lines that say something about usage contain.
+const INTERESTING: [&[u8]; 4] = [b"\"usage\"", b"compact_boundary", b"cost-state", b"\"api-request\""];
+
+/// What precedes the date of a line.
+const DATE: &[u8] = b"\"timestamp\":\"";
+
+/// [`INTERESTING`] and [`DATE`], for readers of the history: they search gigabytes, for which detecting CPU features pays.
+static SEARCHES: LazyLock<([Finder; 4], Finder)> =
+    LazyLock::new(|| (INTERESTING.map(Finder::new), Finder::new(DATE)));
 
 /// Billed parts that the counts of a response contain.
 const CONTAINED_PARTS: [&str; 2] = ["message", "fallback_message"];
@@ -34,26 +46,31 @@ const MAX_UNKNOWN_PARTS: usize = 8;
 pub fn facts(line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec<Fact>) {
     // Most lines (tool results, snapshots of 100 KB) say nothing about usage and are not parsed. Their date is needed
     // only to close a client's total.
-    let interesting = [&b"\"usage\""[..], b"compact_boundary", b"cost-state", b"\"api-request\""];
-    let relevant = interesting.iter().any(|word| search::bytes(word, line).is_some());
+    let is_history = position.places.is_some();
+    let relevant = match is_history {
+        true => SEARCHES.0.iter().any(|word| word.find(line).is_some()),
+        false => INTERESTING.iter().any(|word| search::bytes(word, line).is_some()),
+    };
     if !relevant && !position.needs_dates() {
-        position.note_date(quick_timestamp(line));
+        let found = if is_history { SEARCHES.1.find(line) } else { search::bytes(DATE, line) };
+        position.note_date(found.and_then(|at| quick_timestamp(&line[at + DATE.len()..])));
         return;
     }
     // An invalid byte in some text must not lose the charge. (Validating first is fastest in the usual case.)
     let line = std::str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed);
     let line = surrogates::repair(&line);
-    match object(&line) {
-        Some(fields) => record(&fields, position, now, out),
+    match LineFields::parse(&line) {
+        Some(line) => record(&line, position, now, out),
         None => {
-            let fields = records::within(&line).into_iter().filter_map(object);
-            fields.for_each(|fields| record(&fields, position, now, out));
+            let lines = records::within(&line).into_iter().filter_map(LineFields::parse);
+            lines.for_each(|line| record(&line, position, now, out));
         }
     }
 }
 
 /// Reads one record: usually a line.
-fn record(fields: &Object, position: &mut Position, now: Timestamp, out: &mut Vec<Fact>) {
+fn record(line: &LineFields, position: &mut Position, now: Timestamp, out: &mut Vec<Fact>) {
+    let fields = &line.fields;
     let at = text(fields, "timestamp").and_then(|t| Timestamp::parse(&t));
     position.note_date(at);
     if let Some(places) = &mut position.places {
@@ -76,7 +93,8 @@ fn record(fields: &Object, position: &mut Position, now: Timestamp, out: &mut Ve
             if let (Some(data), Some(inner)) = (data, inner) {
                 // The embedded line has its own date; the envelope names the agent.
                 let at = text(&inner, "timestamp").and_then(|t| Timestamp::parse(&t)).unwrap_or(at);
-                let agent = text(&data, "agentId").or_else(|| text(fields, "agentId"));
+                let inner = LineFields::of(inner);
+                let agent = text(&data, "agentId").or_else(|| text(fields, "agentId")).map(Cow::into_owned);
                 let streams = std::mem::take(&mut position.streams);
                 let (held, line_end) = (position.held, position.line_end);
                 let mut embedded = Position { streams, held, line_end, ..Position::default() };
@@ -88,38 +106,39 @@ fn record(fields: &Object, position: &mut Position, now: Timestamp, out: &mut Ve
         _ => {
             out.extend(origin(fields, position));
             let agent = position.agent.clone().or_else(|| sidechain_agent(fields));
-            response(fields, at, agent, false, position, out);
+            response(line, at, agent, false, position, out);
         }
     }
 }
 
 /// A copied line names the session that made the request (2.1.330 and later). Reported once per session and file.
 fn origin(line: &Object, position: &mut Position) -> Option<Fact> {
-    let origin = text(line, "requestSessionId")?;
+    let origin = text(line, "requestSessionId")?.into_owned();
     let copied = text(line, "sessionId").is_some_and(|own| own != origin);
     (copied && position.origins.insert(origin.clone())).then_some(Fact::Origin(origin))
 }
 
 fn sidechain_agent(fields: &Object) -> Option<String> {
     let sidechain = fields.get("isSidechain").is_some_and(|v| v.get() == "true");
-    sidechain.then(|| text(fields, "agentId")).flatten()
+    sidechain.then(|| text(fields, "agentId")).flatten().map(Cow::into_owned)
 }
 
 /// An assistant line: one content block of a response. `is_embedded`: it stands in a line of another agent.
 fn response(
-    line: &Object,
+    line: &LineFields,
     at: Timestamp,
     agent: Option<String>,
     is_embedded: bool,
     position: &mut Position,
     out: &mut Vec<Fact>,
 ) {
-    let Some(message) = line.get("message").and_then(|message| object(message.get())) else { return };
-    let model = text(&message, "model").unwrap_or_default();
+    let LineFields { fields: line, message: Some(message) } = line else { return };
+    let is_history = position.places.is_some();
+    let model = text(message, "model").unwrap_or_default();
     let is_error = line.get("isApiErrorMessage").is_some_and(|v| v.get() == "true");
     if model == "<synthetic>" || is_error {
         // No response, but the text with which a turn may end.
-        let wanted = Wanted { visible: false, texts: position.places.is_none() };
+        let wanted = Wanted { visible: false, texts: !is_history };
         if let Some(text) = message.get("content").and_then(|content| Content::read(content, wanted).text) {
             position.last_text = Some(text_hash(&text));
         }
@@ -128,10 +147,10 @@ fn response(
     }
     let Some(counts) = message.get("usage").and_then(|counts| object(counts.get())) else { return };
     let (recorded, parts) = (usage(&counts), counts.get("iterations").map_or("", RawValue::get));
-    let (id, request, uuid) = (text(&message, "id"), text(line, "requestId"), text(line, "uuid"));
+    let (id, request, uuid) = (text(message, "id"), text(line, "requestId"), text(line, "uuid"));
     let content = message.get("content");
-    let is_stopped = text(&message, "stop_reason").is_some();
-    let wanted = Wanted { visible: !is_stopped || recorded.output <= 1, texts: position.places.is_none() };
+    let is_stopped = text(message, "stop_reason").is_some();
+    let wanted = Wanted { visible: !is_stopped || recorded.output <= 1, texts: !is_history };
     let read = content.map(|content| Content::read(content, wanted));
     // A mod's own answer is no response. (The id alone avoids no charge: there must be no usage, either.)
     if id.as_ref().is_some_and(|id| id.starts_with("msg_hook_"))
@@ -169,7 +188,7 @@ fn response(
     found.recorded = recorded;
     (found.terms, found.web_searches) = terms(&counts);
     found.stopped = is_stopped;
-    found.model.clone_from(&model);
+    found.model = model.as_ref().to_owned();
     found.asked_model = asked_model(line, &model);
     if has_new_parts {
         billed_parts(parts, &found, position, out);
@@ -177,7 +196,9 @@ fn response(
     // A copy that lost the lines before this one, or a parent's file that embeds only this one, counts it as a message of
     // its own: that one charges nothing.
     if let Some(key) = later.filter(|_| !is_embedded) {
-        let copy = Message { key, superseded: true, ..found.clone() };
+        // Readers of the history keep only its key.
+        let like = if is_history { Message::new(key, found.source, at) } else { found.clone() };
+        let copy = Message { key, superseded: true, ..like };
         billed_parts(parts, &copy, position, out);
         out.push(Fact::Message(copy));
     }
@@ -190,7 +211,7 @@ fn response(
                 found.signed.insert(line_id, content.signed);
             }
         }
-        found.tools = content.tools.iter().map(|id| tool_hash(id)).collect();
+        found.tools = content.tools.into_iter().collect();
         position.note_tools(found.tools.iter().copied());
         for text in &content.scheduled {
             position.scheduled.note(text);
@@ -201,7 +222,7 @@ fn response(
         }
     }
     if !model.is_empty() {
-        position.last_model = model;
+        model.as_ref().clone_into(&mut position.last_model);
         position.last_asked_model.clone_from(&found.asked_model);
     }
     position.last_message_at = Some(at);
@@ -224,14 +245,14 @@ fn billed_parts(parts: &str, message: &Message, position: &mut Position, out: &m
         let Some(part) = object(part.get()) else { continue };
         let kind = text(&part, "type").unwrap_or_default();
         let recorded = usage(&part);
-        if CONTAINED_PARTS.contains(&kind.as_str()) || recorded == Usage::default() {
+        if CONTAINED_PARTS.contains(&&*kind) || recorded == Usage::default() {
             continue;
         }
-        if !KNOWN_PARTS.contains(&kind.as_str()) && position.unknown_parts.len() < MAX_UNKNOWN_PARTS {
-            position.unknown_parts.insert(if is_plain_id(&kind) { kind } else { "?".into() });
+        if !KNOWN_PARTS.contains(&&*kind) && position.unknown_parts.len() < MAX_UNKNOWN_PARTS {
+            position.unknown_parts.insert(if is_plain_id(&kind) { kind.into_owned() } else { "?".into() });
         }
         let key = MessageKey::from_parts(&["part", &message.key.hex(), &index.to_string()]);
-        let own_model = text(&part, "model");
+        let own_model = text(&part, "model").map(Cow::into_owned);
         let asked_model = message.asked_model.clone().filter(|_| own_model.is_none());
         let model = own_model.unwrap_or_else(|| message.model.clone());
         let source = UsageSource::Part;
@@ -303,8 +324,8 @@ struct Content {
     visible: u64,
     /// Signature characters of thinking without text.
     signed: u64,
-    /// `tool_use` ids.
-    tools: Vec<String>,
+    /// Hashes of `tool_use` ids.
+    tools: Vec<u64>,
     /// The text blocks, joined as in `last_assistant_message`. (A streamed line has one block; one of a client that
     /// fell back to a request without streaming has all.)
     text: Option<String>,
@@ -317,7 +338,7 @@ impl Content {
         let mut content = Self::default();
         if raw.get().starts_with('"') {
             content.visible = if wanted.visible { chars(raw) } else { 0 };
-            content.text = wanted.texts.then(|| string(raw)).flatten();
+            content.text = wanted.texts.then(|| string(raw)).flatten().map(Cow::into_owned);
             return content;
         }
         let one_by_one = |_| {
@@ -333,7 +354,7 @@ impl Content {
             match text(&block, "type").as_deref() {
                 // Some providers give no ids, or empty ones.
                 Some("tool_use") => {
-                    content.tools.push(text(&block, "id").unwrap_or_default());
+                    content.tools.push(tool_hash(&text(&block, "id").unwrap_or_default()));
                     if !wanted.texts {
                         continue;
                     }
@@ -358,11 +379,10 @@ impl Content {
     }
 }
 
-/// The timestamp of a line that is not worth parsing: the first that looks like a top-level one. It only dates lines
-/// without one (`cost-state`), so a timestamp in quoted text does little harm.
-fn quick_timestamp(line: &[u8]) -> Option<Timestamp> {
-    let start = search::bytes(b"\"timestamp\":\"", line)? + 13;
-    let rest = line.get(start..start + 40).unwrap_or(&line[start..]);
+/// The timestamp of a line that is not worth parsing: the first that looks like a top-level one, which `text` begins with.
+/// It only dates lines without one (`cost-state`), so a timestamp in quoted text does little harm.
+fn quick_timestamp(text: &[u8]) -> Option<Timestamp> {
+    let rest = text.get(..40).unwrap_or(text);
     let end = search::byte(b'"', rest)?;
     Timestamp::parse(std::str::from_utf8(&rest[..end]).ok()?)
 }
