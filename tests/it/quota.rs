@@ -57,6 +57,7 @@ timezone = "UTC"
 name = "dollars"
 scope = "platform"
 match = "search"
+window = "month"
 unit = "usd"
 limit = 1
 "#;

@@ -60,7 +60,7 @@ Exit codes: 0 recorded; 1 failed; 2 wrong use, or it has ended otherwise; 3 refu
 
 Examples:
   fusebox quota record --id \"$id\"
-  fusebox quota record --id \"$id\" --input 1200 --output 300 --model gemini-2.5-pro
+  fusebox quota record --id \"$id\" --input 1200 --output 300 --model gpt-4o
   fusebox quota record --platform gemini --key build-42 --tokens 1500
   fusebox quota record --platform gemini --amount 3"
 )]

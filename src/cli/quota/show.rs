@@ -162,7 +162,7 @@ fn print_budget(budget: &QuotaBudget, widest: usize, when: &When, io: &mut Io) -
     let indent = " ".repeat(widest + 4);
     let text = format!("{indent}{}", parts.join(" · "));
     // The numbers are in the first line; a narrow terminal gets this one in pieces.
-    let columns = render::wrap::columns().unwrap_or(usize::MAX);
+    let columns = render::wrap::columns().unwrap_or(render::wrap::DEFAULT_COLUMNS);
     for line in render::wrap::lines(&text, columns) {
         writeln!(io.out, "{dim}{line}{dim:#}")?;
     }
