@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 
 use super::quota::request::{RequestArgs, fresh, say_refused};
-use super::quota::{REFUSED, or_store_failed, reservation};
+use super::quota::{REFUSED, or_store_failed, reservation, while_busy};
 use super::select::{self, ConfiguredStore};
 use super::{Io, UsageError};
 use crate::app::quota::Quotas;
@@ -76,7 +76,7 @@ fn reserve_and_run(args: &RunArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8>
     // From here on no signal ends this process and leaves a reservation behind.
     let mut signals = Signals::receive()?;
     let mut is_reserved = true;
-    match reserve(&new, env, io) {
+    match while_busy(|| reserve(&new, env, io)) {
         Ok(None) => {}
         Ok(Some(refused)) => return Ok(refused),
         Err(error) if error.is::<Unavailable>() && args.if_store_down == IfStoreDown::Run => {
@@ -137,7 +137,7 @@ fn reserve(new: &NewReservation, env: &Env, io: &mut Io) -> anyhow::Result<Optio
 /// Records what was reserved. A failure is said, and the reservation is charged when it expires.
 fn record(new: &NewReservation, is_reserved: bool, config: &Config, env: &Env, io: &mut Io) {
     let or_new = Some(new.clone());
-    let done = settle(config, env, |quotas| quotas.record(name(new), None, or_new));
+    let done = settle(config, env, |quotas| quotas.record(name(new), None, or_new.clone()));
     let failed = match is_reserved {
         true => "the call was not recorded; it is charged when the reservation expires",
         false => "the call was not recorded, and is not counted",
@@ -155,7 +155,7 @@ fn release(new: &NewReservation, config: &Config, env: &Env, io: &mut Io) -> io:
     Ok(())
 }
 
-fn say_failure(done: Result<QuotaResult, Unavailable>, failed: &str, io: &mut Io) {
+fn say_failure(done: anyhow::Result<QuotaResult>, failed: &str, io: &mut Io) {
     let why = match done {
         Ok(Ok(_)) => return,
         Ok(Err(NotDone::Refused(refusal))) => format!("budget {} has no room", refusal.state.budget.name),
@@ -170,12 +170,14 @@ fn say_failure(done: Result<QuotaResult, Unavailable>, failed: &str, io: &mut Io
 fn settle(
     config: &Config,
     env: &Env,
-    work: impl FnOnce(&mut Quotas) -> crate::store::Result<QuotaResult>,
-) -> Result<QuotaResult, Unavailable> {
-    // The command may have run for hours.
-    let env = fresh(env);
-    let mut store = StoreAccess::for_command(&env, config);
-    store.call(|store| work(&mut Quotas::new(store, config, env.now)?))
+    work: impl Fn(&mut Quotas) -> crate::store::Result<QuotaResult>,
+) -> anyhow::Result<QuotaResult> {
+    while_busy(|| {
+        // The command may have run for hours.
+        let env = fresh(env);
+        let mut store = StoreAccess::for_command(&env, config);
+        Ok(store.call(|store| work(&mut Quotas::new(store, config, env.now)?))?)
+    })
 }
 
 fn name(new: &NewReservation) -> ReservationName {
