@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 
 use super::quota::request::{RequestArgs, fresh, say_refused};
-use super::quota::{REFUSED, or_store_failed, reservation};
+use super::quota::{REFUSED, or_store_failed, reservation, while_busy};
 use super::select::{self, ConfiguredStore};
 use super::{Io, UsageError};
 use crate::app::quota::Quotas;
@@ -72,13 +72,15 @@ pub fn run(args: &RunArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 
 fn reserve_and_run(args: &RunArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let config = select::configuration(env)?;
-    let new = args.request.reservation(AtExpiry::Charge, &config)?;
+    let new = args.request.reservation(AtExpiry::Charge, &config, env)?;
     // From here on no signal ends this process and leaves a reservation behind.
     let mut signals = Signals::receive()?;
-    match reserve(&new, env, io) {
+    let mut is_reserved = true;
+    match while_busy(|| reserve(&new, env, io)) {
         Ok(None) => {}
         Ok(Some(refused)) => return Ok(refused),
         Err(error) if error.is::<Unavailable>() && args.if_store_down == IfStoreDown::Run => {
+            is_reserved = false;
             writeln!(io.err, "fusebox: not reserved, the command runs all the same: {error:#}")?;
         }
         Err(error) => return Err(error.context("the command was not run")),
@@ -100,7 +102,7 @@ fn reserve_and_run(args: &RunArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8>
         }
     };
     let ended = child.wait()?;
-    record(&new, &config, env, io);
+    record(&new, is_reserved, &config, env, io);
     Ok(exit_code(code_of(ended)))
 }
 
@@ -133,10 +135,14 @@ fn reserve(new: &NewReservation, env: &Env, io: &mut Io) -> anyhow::Result<Optio
 }
 
 /// Records what was reserved. A failure is said, and the reservation is charged when it expires.
-fn record(new: &NewReservation, config: &Config, env: &Env, io: &mut Io) {
+fn record(new: &NewReservation, is_reserved: bool, config: &Config, env: &Env, io: &mut Io) {
     let or_new = Some(new.clone());
-    let done = settle(config, env, |quotas| quotas.record(name(new), None, or_new));
-    say_failure(done, "recorded; it is charged when the reservation expires", io);
+    let done = settle(config, env, |quotas| quotas.record(name(new), None, or_new.clone()));
+    let failed = match is_reserved {
+        true => "the call was not recorded; it is charged when the reservation expires",
+        false => "the call was not recorded, and is not counted",
+    };
+    say_failure(done, failed, io);
 }
 
 /// Releases the reservation of a command that did not run.
@@ -144,12 +150,12 @@ fn release(new: &NewReservation, config: &Config, env: &Env, io: &mut Io) -> io:
     match settle(config, env, |quotas| quotas.release(name(new))) {
         // Without a store, nothing was reserved.
         Ok(Err(NotDone::NotFound)) => {}
-        done => say_failure(done, "released; it is charged when it expires", io),
+        done => say_failure(done, "the reservation was not released; it is charged when it expires", io),
     }
     Ok(())
 }
 
-fn say_failure(done: Result<QuotaResult, Unavailable>, what: &str, io: &mut Io) {
+fn say_failure(done: anyhow::Result<QuotaResult>, failed: &str, io: &mut Io) {
     let why = match done {
         Ok(Ok(_)) => return,
         Ok(Err(NotDone::Refused(refusal))) => format!("budget {} has no room", refusal.state.budget.name),
@@ -158,18 +164,20 @@ fn say_failure(done: Result<QuotaResult, Unavailable>, what: &str, io: &mut Io) 
         Err(error) => error.to_string().lines().collect::<Vec<_>>().join(" "),
     };
     // Standard error may be gone with the terminal.
-    let _ = writeln!(io.err, "fusebox: the reservation was not {what}: {why}");
+    let _ = writeln!(io.err, "fusebox: {failed}: {why}");
 }
 
 fn settle(
     config: &Config,
     env: &Env,
-    work: impl FnOnce(&mut Quotas) -> crate::store::Result<QuotaResult>,
-) -> Result<QuotaResult, Unavailable> {
-    // The command may have run for hours.
-    let env = fresh(env);
-    let mut store = StoreAccess::for_command(&env, config);
-    store.call(|store| work(&mut Quotas::new(store, config, env.now)?))
+    work: impl Fn(&mut Quotas) -> crate::store::Result<QuotaResult>,
+) -> anyhow::Result<QuotaResult> {
+    while_busy(|| {
+        // The command may have run for hours.
+        let env = fresh(env);
+        let mut store = StoreAccess::for_command(&env, config);
+        Ok(store.call(|store| work(&mut Quotas::new(store, config, env.now)?))?)
+    })
 }
 
 fn name(new: &NewReservation) -> ReservationName {

@@ -43,8 +43,12 @@ impl Signals {
         let pid = Pid::from_child(&child);
         let handle = self.0.handle();
         let passing = std::thread::spawn(move || {
-            for origin in self.0.forever() {
-                pass_on(&origin, pid);
+            // Those from before the start may have come when the child was not yet one.
+            for origin in self.0.pending() {
+                send(&origin, pid);
+            }
+            for origin in self.0.forever().filter(|origin| !is_shared(origin, pid)) {
+                send(&origin, pid);
             }
         });
         Ok(PassingChild { child, pid, handle, passing })
@@ -74,16 +78,17 @@ impl PassingChild {
     }
 }
 
-fn pass_on(origin: &Origin, pid: Pid) {
-    let Some((_, signal)) = PASSED_ON.iter().find(|(number, _)| *number == origin.signal) else { return };
-    // The terminal sends Ctrl-C to all processes of the group in its foreground; twice, it often means "at once". (A
-    // hang-up goes to the leader of the session alone.)
+/// Whether the child got a signal, too: the terminal sends Ctrl-C to all processes of the group in its foreground, and
+/// twice often means "at once". (A hang-up goes to the leader of the session alone.)
+fn is_shared(origin: &Origin, child: Pid) -> bool {
     let is_key = matches!(origin.signal, SIGINT | SIGQUIT) && matches!(origin.cause, Cause::Kernel);
-    if is_key && getpgid(Some(pid)) == Ok(getpgrp()) {
-        return;
-    }
+    is_key && getpgid(Some(child)) == Ok(getpgrp())
+}
+
+fn send(origin: &Origin, child: Pid) {
+    let Some((_, signal)) = PASSED_ON.iter().find(|(number, _)| *number == origin.signal) else { return };
     // It fails only if the child has changed its user.
-    let _ = kill_process(pid, *signal);
+    let _ = kill_process(child, *signal);
 }
 
 /// Whether this process ignores a signal.

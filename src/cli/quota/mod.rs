@@ -7,9 +7,12 @@ mod reset;
 mod settle;
 pub mod show;
 
+use std::time::Duration;
+
 use super::Io;
 use crate::app::store_access::Unavailable;
-use crate::platform::Env;
+use crate::platform::{Env, Stopwatch};
+use crate::store::{BackendErrorKind, StoreError};
 
 /// Show the quotas of platforms; reserve, record and release calls of them.
 #[derive(Debug, clap::Args)]
@@ -55,15 +58,41 @@ const STORE_FAILED: u8 = 4;
 /// # Errors
 /// Wrong use, or something other than the store failed.
 pub fn run(args: &QuotaArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
-    let done = match &args.command {
+    let done = while_busy(|| match &args.command {
         Command::Status(args) => show::status(args, env, io),
         Command::Summary(args) => show::summary(args, env, io),
         Command::Reserve(args) => reserve::run(args, env, io),
         Command::Record(args) => settle::record(args, env, io),
         Command::Release(args) => settle::release(args, env, io),
         Command::Reset(args) => reset::run(args, env, io),
-    };
+    });
     or_store_failed(done, io)
+}
+
+/// For how long a store that many callers keep busy is asked again, in milliseconds.
+const BUSY_MS: i64 = 20_000;
+
+/// Does it again while other callers keep the store busy. (A failed step of the store has changed nothing.)
+///
+/// # Errors
+/// It failed otherwise, or the store stays busy.
+pub fn while_busy<T>(mut work: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let since = Stopwatch::start();
+    loop {
+        match work() {
+            Err(error) if is_busy(&error) && since.ms() < BUSY_MS => {}
+            done => return done,
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn is_busy(error: &anyhow::Error) -> bool {
+    match error.downcast_ref::<Unavailable>() {
+        Some(Unavailable::Failed(StoreError::Contended)) => true,
+        Some(Unavailable::Failed(StoreError::Backend(failure))) => failure.kind == BackendErrorKind::Busy,
+        _ => false,
+    }
 }
 
 /// Turns a failure of the store into its own exit code, after the message.

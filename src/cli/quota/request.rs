@@ -38,8 +38,8 @@ pub struct RequestArgs {
     /// Your own name for this request: with the same key, it is the same request, and counts once.
     #[arg(long, value_name = "KEY", value_parser = values::key)]
     pub key: Option<String>,
-    /// The chain of tasks that it belongs to.
-    #[arg(long, value_name = "NAME", value_parser = values::name, env = "FUSEBOX_CHAIN")]
+    /// The chain of tasks that it belongs to [default: FUSEBOX_CHAIN].
+    #[arg(long, value_name = "NAME", value_parser = values::name)]
     pub chain: Option<String>,
 }
 
@@ -48,7 +48,12 @@ impl RequestArgs {
     ///
     /// # Errors
     /// The platform is not known, or an amount is none.
-    pub fn reservation(&self, at_expiry: AtExpiry, config: &Config) -> anyhow::Result<NewReservation> {
+    pub fn reservation(
+        &self,
+        at_expiry: AtExpiry,
+        config: &Config,
+        env: &Env,
+    ) -> anyhow::Result<NewReservation> {
         ensure_known(config, &self.platform)?;
         let nano_usd = self.usd.map(nanos).transpose()?.unwrap_or_default();
         if self.usd.is_some() && nano_usd == 0 {
@@ -56,7 +61,8 @@ impl RequestArgs {
         }
         let usage = Usage { input: self.tokens.unwrap_or_default(), ..Usage::default() };
         let amount = Amount { usage, requests: self.amount, nano_usd, ..Amount::default() };
-        let new = new(&self.platform, self.key.as_deref(), self.chain.as_deref(), amount, config)?;
+        let chain = self.chain.clone().or_else(|| env.chain());
+        let new = new(&self.platform, self.key.as_deref(), chain.as_deref(), amount, config)?;
         Ok(NewReservation { ttl_ms: self.ttl.unwrap_or(new.ttl_ms), at_expiry, ..new })
     }
 }

@@ -38,16 +38,18 @@ pub struct ReserveArgs {
 /// Wrong use, or the store cannot be used.
 pub fn run(args: &ReserveArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let config = select::configuration(env)?;
-    let new = args.request.reservation(AtExpiry::Release, &config)?;
+    let new = args.request.reservation(AtExpiry::Release, &config, env)?;
     let ConfiguredStore { config, mut store } =
         select::open_current(env, io.err).map_err(select::with_unchanged)?;
     let (id, platform, chain) = (new.id.clone(), new.platform.clone(), new.chain.clone());
-    let (result, now, budgets) = store.call(|store| {
-        let mut quotas = Quotas::new(store, &config, env.now)?;
-        let result = quotas.reserve(vec![new])?;
-        let budgets = if args.json { quotas.budgets(&platform, &chain)? } else { Vec::new() };
-        Ok((result, quotas.now(), budgets))
-    })?;
+    let (result, now, budgets) = store
+        .call(|store| {
+            let mut quotas = Quotas::new(store, &config, env.now)?;
+            let result = quotas.reserve(vec![new])?;
+            let budgets = if args.json { quotas.budgets(&platform, &chain)? } else { Vec::new() };
+            Ok((result, quotas.now(), budgets))
+        })
+        .map_err(|error| select::with_unchanged(error.into()))?;
     let made: Option<Reservation> = match result {
         Ok(made) => made.into_iter().next(),
         Err(NotDone::Refused(refusal)) => {

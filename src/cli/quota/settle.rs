@@ -60,7 +60,7 @@ Exit codes: 0 recorded; 1 failed; 2 wrong use, or it has ended otherwise; 3 refu
 
 Examples:
   fusebox quota record --id \"$id\"
-  fusebox quota record --id \"$id\" --input 1200 --output 300 --model gemini-2.5-pro
+  fusebox quota record --id \"$id\" --input 1200 --output 300 --model gpt-4o
   fusebox quota record --platform gemini --key build-42 --tokens 1500
   fusebox quota record --platform gemini --amount 3"
 )]
@@ -69,8 +69,8 @@ pub struct RecordArgs {
     name: NameArgs,
     #[command(flatten)]
     used: UsedArgs,
-    /// The chain of tasks, if there is no reservation.
-    #[arg(long, value_name = "NAME", value_parser = values::name, env = "FUSEBOX_CHAIN")]
+    /// The chain of tasks, if there is no reservation [default: FUSEBOX_CHAIN].
+    #[arg(long, value_name = "NAME", value_parser = values::name)]
     chain: Option<String>,
     /// Write JSON: the reservation, and the budgets that count it.
     #[arg(long)]
@@ -150,17 +150,20 @@ pub fn record(args: &RecordArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         (None, Some(platform)) => {
             request::ensure_known(&config, platform)?;
             let used = args.used.over(Amount { requests: 1, ..Amount::default() }, &config, env.now)?;
-            let new = request::new(platform, args.name.key.as_deref(), args.chain.as_deref(), used, &config)?;
+            let chain = args.chain.clone().or_else(|| env.chain());
+            let new = request::new(platform, args.name.key.as_deref(), chain.as_deref(), used, &config)?;
             let name = ReservationName::Key { platform: platform.clone(), key: new.key.clone() };
             (name, Some(used), Some(new))
         }
         (None, None) => return Err(not_found(&args.name)),
     };
-    let done = store.call(|store| {
-        let mut quotas = Quotas::new(store, &config, env.now)?;
-        let result = quotas.record(name, used, or_new)?;
-        with_budgets(&mut quotas, result, args.json)
-    })?;
+    let done = store
+        .call(|store| {
+            let mut quotas = Quotas::new(store, &config, env.now)?;
+            let result = quotas.record(name, used, or_new)?;
+            with_budgets(&mut quotas, result, args.json)
+        })
+        .map_err(|error| select::with_unchanged(error.into()))?;
     answer(done, &args.name, args.json, "Recorded", io)
 }
 
@@ -195,11 +198,13 @@ pub fn release(args: &ReleaseArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8>
     };
     let ConfiguredStore { config, mut store } =
         select::open_current(env, io.err).map_err(select::with_unchanged)?;
-    let done = store.call(|store| {
-        let mut quotas = Quotas::new(store, &config, env.now)?;
-        let result = quotas.release(name)?;
-        with_budgets(&mut quotas, result, args.json)
-    })?;
+    let done = store
+        .call(|store| {
+            let mut quotas = Quotas::new(store, &config, env.now)?;
+            let result = quotas.release(name)?;
+            with_budgets(&mut quotas, result, args.json)
+        })
+        .map_err(|error| select::with_unchanged(error.into()))?;
     answer(done, &args.name, args.json, "Released", io)
 }
 

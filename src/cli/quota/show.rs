@@ -159,14 +159,27 @@ fn print_budget(budget: &QuotaBudget, widest: usize, when: &When, io: &mut Io) -
         Some(end) => format!("resets {} ({})", when.date(end), when.ahead(end)),
         None => "never resets".to_owned(),
     });
-    let indent = " ".repeat(widest + 4);
-    let text = format!("{indent}{}", parts.join(" · "));
-    // The numbers are in the first line; a narrow terminal gets this one in pieces.
-    let columns = render::wrap::columns().unwrap_or(usize::MAX);
-    for line in render::wrap::lines(&text, columns) {
-        writeln!(io.out, "{dim}{line}{dim:#}")?;
+    // The numbers are in the first line; a narrow terminal gets the rest in several.
+    let indent = widest + 4;
+    let columns = render::wrap::columns().unwrap_or(render::wrap::DEFAULT_COLUMNS);
+    for line in join_parts(&parts, columns.saturating_sub(indent)) {
+        writeln!(io.out, "{}{dim}{line}{dim:#}", " ".repeat(indent))?;
     }
     Ok(())
+}
+
+/// Lines of parts, each with as many as fit these columns.
+fn join_parts(parts: &[String], columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for part in parts {
+        match lines.last_mut() {
+            Some(line) if fit::width(line) + 3 + fit::width(part) <= columns => {
+                *line = format!("{line} · {part}");
+            }
+            _ => lines.push(part.clone()),
+        }
+    }
+    lines
 }
 
 /// A count without its unit; of dollars, nothing is `$0.00`.

@@ -175,7 +175,7 @@ fn a_person_resets_a_platform(world: &World) {
 }
 
 fn a_chain_has_its_own_limit(world: &World) {
-    let budget = "\n[[budget]]\nname = \"chain\"\nscope = \"chain\"\nunit = \"requests\"\nlimit = 2\n";
+    let budget = "\n[[budget]]\nname = \"chain\"\nscope = \"chain\"\nwindow = \"month\"\nunit = \"requests\"\nlimit = 2\n";
     world.home.configure(&format!("{}{budget}", super::BUDGETS));
     let reserve = |chain: &str| {
         let mut command = world.home.command("fusebox");

@@ -53,9 +53,10 @@ fn a_folder_that_cannot_be_made() {
 fn a_damaged_store_is_set_aside() {
     let world = World::embedded();
     world.done("quota record --platform gemini");
-    let file = world.home.path("state/state.db");
-    assert!(file.exists());
-    std::fs::write(&file, "this is no database, but long enough to look like one".repeat(100)).unwrap();
+    for file in ["state/state.db", "state/state.db-wal"] {
+        let text = "this is no database, but long enough to look like one".repeat(1000);
+        std::fs::write(world.home.path(file), text).unwrap();
+    }
     let ran = world.fusebox("quota reserve --platform gemini");
     assert!(ran.code == 0 && ran.stderr.contains("corrupt") && ran.stdout.trim_end().len() == 16, "{ran:?}");
     assert_eq!(world.gemini(), [0, 1]);

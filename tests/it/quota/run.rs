@@ -2,11 +2,12 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{HOUR_MS, World, on_both_stores};
+use crate::harness::{program_path, run};
 
 on_both_stores!(
     a_command_is_counted_whatever_its_end,
@@ -19,7 +20,9 @@ on_both_stores!(
 
 /// `fusebox run --platform gemini OPTIONS -- sh -c SCRIPT`, with pipes.
 fn start(world: &World, options: &[&str], script: &str) -> Child {
-    let mut command = world.home.command("fusebox");
+    // Whoever runs the tests may ignore signals, and children inherit that.
+    let mut command = world.home.furnish(Command::new("/usr/bin/env"));
+    command.args(["--default-signal", program_path("fusebox")]);
     command.args(["run", "--platform", "gemini"]).args(options).args(["--", "/bin/sh", "-c", script]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
@@ -45,9 +48,9 @@ fn a_command_is_counted_whatever_its_end(world: &World) {
     // While it runs, it holds what it reserved, and afterwards it is recorded, however long it took.
     let status = "\"$0\" quota status --platform gemini --json";
     let mut command = world.home.command("fusebox");
-    let program = crate::harness::program_path("fusebox");
-    command.args(["run", "--platform", "gemini", "--ttl", "1", "--", "sh", "-c", status, program]);
-    let inside = crate::harness::run(&mut command, b"").json();
+    let program = program_path("fusebox");
+    command.args(["run", "--platform", "gemini", "--", "sh", "-c", status, program]);
+    let inside = run(&mut command, b"").json();
     assert_eq!(inside[0]["budgets"][0]["reserved"], 1, "{inside}");
     let mut child = start(world, &["--ttl", "60"], "read line");
     while world.gemini()[1] == 0 {
@@ -149,10 +152,10 @@ fn a_killed_fusebox_leaves_an_estimate(world: &World) {
 #[test]
 fn what_is_ignored_stays_ignored() {
     let world = World::embedded();
-    let program = crate::harness::program_path("fusebox");
+    let program = program_path("fusebox");
     let script = "trap '' HUP; exec \"$0\" run --platform gemini -- sh -c 'kill -HUP $$; kill -HUP $PPID; echo survived'";
-    let mut command = world.home.furnish(std::process::Command::new("/bin/sh"));
+    let mut command = world.home.furnish(Command::new("/bin/sh"));
     command.args(["-c", script, program]);
-    let ran = crate::harness::run(&mut command, b"");
+    let ran = run(&mut command, b"");
     assert_eq!((ran.code, ran.stdout.as_str()), (0, "survived\n"), "{ran:?}");
 }

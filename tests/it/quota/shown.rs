@@ -25,7 +25,7 @@ fn the_summary_has_these_keys(world: &World) {
     assert!(json.get("codex").is_none(), "only a pattern names it, and it has no calls");
 
     // Of several budgets, the fullest.
-    let other = "\n[[budget]]\nname = \"other\"\nscope = \"platform\"\nmatch = \"g*\"\nunit = \"requests\"\nlimit = 9\n";
+    let other = "\n[[budget]]\nname = \"other\"\nscope = \"platform\"\nmatch = \"g*\"\nwindow = \"month\"\nunit = \"requests\"\nlimit = 9\n";
     world.home.configure(&format!("{}{other}", super::BUDGETS));
     assert_eq!(world.fusebox("quota summary --json").json()["gemini"]["limit"], 9);
     let text = world.done("quota summary");

@@ -86,9 +86,7 @@ fn everything_includes_the_users_budget(world: &World) {
     let mut line = crate::harness::message(1, 50, 0);
     let at = |world: &World| {
         let moved: i64 = std::fs::read_to_string(world.home.path("clock")).unwrap().parse().unwrap();
-        chrono::DateTime::from_timestamp_millis(fusebox::platform::clock().0 + moved)
-            .unwrap()
-            .to_rfc3339()
+        chrono::DateTime::from_timestamp_millis(fusebox::platform::clock().0 + moved).unwrap().to_rfc3339()
     };
     line["timestamp"] = at(world).into();
     world.home.append(&world.home.transcript("s"), &[line]);
