@@ -61,7 +61,7 @@ impl<'a> Quotas<'a> {
         let Some(of) = of else { return Ok(Err(crate::store::quota::NotDone::NotFound)) };
         let platform = self.config.platforms.iter().find(|platform| platform.name == of.0);
         let on_excess = platform.map(|platform| platform.on_excess).unwrap_or_default();
-        self.act(vec![of], &QuotaAction::Record { name, used, or_new }, on_excess)
+        self.act(vec![of], &QuotaAction::Record { name, used, or_new: or_new.map(Box::new) }, on_excess)
     }
 
     /// Releases a reservation: nothing was used.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
+use super::protection::RunProgram;
 use super::reservation::OnExcess;
 
 /// A platform as configured (`[[platform]]`). Without commands and tools it is for scripts only.
@@ -31,11 +32,13 @@ impl Platform {
         self.tools.iter().any(|glob| WildMatch::new(glob).matches(tool))
     }
 
-    /// How many of these commands are requests. Each is a program with its arguments.
-    pub fn count_commands(&self, commands: &[Vec<String>]) -> u64 {
-        let counted =
-            commands.iter().filter(|words| self.commands.iter().any(|known| starts_with(words, known)));
-        counted.count() as u64
+    /// How many of these programs are requests. What `fusebox run` counts as one already is left to it.
+    pub fn count_commands(&self, programs: &[RunProgram]) -> u64 {
+        let is_request = |run: &&RunProgram| {
+            run.counted_as.as_ref() != Some(&self.name)
+                && self.commands.iter().any(|known| starts_with(&run.words, known))
+        };
+        programs.iter().filter(is_request).count() as u64
     }
 }
 
@@ -63,8 +66,8 @@ mod tests {
         Platform { name: "p".into(), commands: owned(commands), tools: owned(tools), ..Platform::default() }
     }
 
-    fn words(text: &str) -> Vec<String> {
-        text.split(' ').map(str::to_owned).collect()
+    fn words(text: &str) -> RunProgram {
+        RunProgram { words: text.split(' ').map(str::to_owned).collect(), counted_as: None }
     }
 
     #[test]

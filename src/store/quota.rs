@@ -113,7 +113,7 @@ pub enum QuotaAction {
         /// What was used; `None`: what was reserved.
         used: Option<Amount>,
         /// Without a reservation of this name, this one is made and recorded at once.
-        or_new: Option<NewReservation>,
+        or_new: Option<Box<NewReservation>>,
     },
     /// Releases a reservation: nothing was used.
     Release(ReservationName),
@@ -179,7 +179,7 @@ pub(super) fn run(
     let mut step = QuotaStep { rows, request, states, open: &open, now, charges: Vec::new() };
     let result = match request.action {
         QuotaAction::Reserve(new) => step.reserve(new)?,
-        QuotaAction::Record { name, used, or_new } => step.record(name, *used, or_new.as_ref())?,
+        QuotaAction::Record { name, used, or_new } => step.record(name, *used, or_new.as_deref())?,
         QuotaAction::Release(name) => step.release(name)?,
         QuotaAction::Sweep => Ok(Vec::new()),
     };

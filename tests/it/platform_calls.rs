@@ -6,11 +6,38 @@ use serde_json::{Value, json};
 
 use crate::harness::{Home, Ran};
 use crate::redis::Server;
-use crate::unseen::on_both_stores;
 
 const S: &str = "s";
 
 const HOUR_MS: i64 = 3_600_000;
+
+/// A test on a home with each kind of store.
+macro_rules! on_both_stores {
+    ($($test:ident),+ $(,)?) => {
+        $(mod $test {
+            #[test]
+            fn embedded() {
+                super::$test(&super::home());
+            }
+
+            #[test]
+            fn shared() {
+                let server = crate::redis::Server::start();
+                super::$test(&super::shared_home(&server));
+            }
+        })+
+    };
+}
+
+fn home() -> Home {
+    let home = Home::new();
+    let clock = home.path("clock").to_string_lossy().into_owned();
+    home.var("FUSEBOX_TEST_CLOCK", &clock)
+}
+
+fn shared_home(server: &Server) -> Home {
+    home().var("FUSEBOX_STORE_REDIS_URL", &server.url()).var("FUSEBOX_STORE_REDIS_TIMEOUT_MS", "1000")
+}
 
 /// Gemini, with a daily budget of four requests; codex; and searches, without a budget.
 const CONFIG: &str = r#"
@@ -137,6 +164,9 @@ fn what_is_no_request_does_not_count(home: &Home) {
     }
     assert_eq!(standing(home, "gemini"), (0, 0));
     assert_eq!(standing(home, "codex"), (0, 0));
+    // `fusebox run` counts it as another platform's call.
+    assert!(before(home, "other", "fusebox run --platform codex -- gemini -p hi").is_silent());
+    assert_eq!(standing(home, "gemini"), (0, 1));
 }
 
 fn a_call_that_ran_is_used_and_one_that_never_ran_is_not(home: &Home) {
@@ -263,7 +293,7 @@ fn each_threshold_is_told_once(home: &Home) {
 fn without_a_store_calls_are_allowed_or_denied_as_configured() {
     for (store_down, denied) in [("local", false), ("deny", true)] {
         let server = Server::start();
-        let home = crate::unseen::shared_home(&server);
+        let home = shared_home(&server);
         home.configure(&CONFIG.replace("thresholds", &format!("store_down = \"{store_down}\"\nthresholds")));
         assert!(before(&home, "t0", "gemini -p x").is_silent());
         drop(server);

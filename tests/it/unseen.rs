@@ -28,15 +28,15 @@ macro_rules! on_both_stores {
         })+
     };
 }
-pub(crate) use on_both_stores;
+use on_both_stores;
 
 /// A home with a session budget of 100,000 tokens that stops at once.
-pub fn home() -> Home {
+fn home() -> Home {
     budgeted(Home::new())
 }
 
 /// The same, on a shared store.
-pub fn shared_home(server: &Server) -> Home {
+fn shared_home(server: &Server) -> Home {
     budgeted(
         Home::new()
             .var("FUSEBOX_STORE_REDIS_URL", &server.url())

@@ -20,6 +20,15 @@ pub struct SimpleCommand {
     pub outputs: Vec<String>,
 }
 
+/// A program that is run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunProgram {
+    /// Its name or path, and its arguments.
+    pub words: Vec<String>,
+    /// The platform as whose call `fusebox run` counts it, if it does.
+    pub counted_as: Option<String>,
+}
+
 /// The state of an analysis.
 pub struct Analysis<'a> {
     /// The context in which the text would run.
@@ -30,8 +39,10 @@ pub struct Analysis<'a> {
     pub files: BTreeMap<String, String>,
     /// The suspicions so far.
     pub suspicions: Vec<Suspicion>,
-    /// The programs that are run, with their arguments.
-    pub programs: Vec<Vec<String>>,
+    /// The programs that are run.
+    pub programs: Vec<RunProgram>,
+    /// The platform as whose call `fusebox run` counts what is run now.
+    pub counted_as: Option<String>,
     /// Nesting depth of the texts being read.
     pub depth: usize,
     /// Whether what is run now leaves the client's process tree.
@@ -56,6 +67,7 @@ impl<'a> Analysis<'a> {
             files: BTreeMap::new(),
             suspicions: Vec::new(),
             programs: Vec::new(),
+            counted_as: None,
             depth: 0,
             is_detached: false,
             client_names: BTreeSet::new(),

@@ -1,6 +1,6 @@
 //! What one command does.
 
-use super::analysis::{Analysis, SimpleCommand};
+use super::analysis::{Analysis, RunProgram, SimpleCommand};
 use super::shell::Parser;
 use super::tables::{DETACHING, HOOKS, INTERPRETERS, PREFIXES, SHELLS, TEXT_RUNNERS};
 use super::text::{UNKNOWN, alternatives, file_name};
@@ -84,17 +84,20 @@ impl Analysis<'_> {
             return self.run_program(program, &arguments, input, changed, left - 1);
         }
         if self.programs.len() < MAX_PROGRAMS {
-            self.programs
-                .push(std::iter::once(program.to_owned()).chain(arguments.iter().cloned()).collect());
+            let words = std::iter::once(program.to_owned()).chain(arguments.iter().cloned()).collect();
+            self.programs.push(RunProgram { words, counted_as: self.counted_as.clone() });
         }
         self.check_own_program(program, arguments);
         if name == "fusebox"
             && left > 0
-            && let Some((program, arguments)) =
-                own_commands::wrapped_command(arguments).and_then(<[String]>::split_first)
+            && let Some((platform, command)) = own_commands::wrapped_command(arguments)
+            && let Some((program, arguments)) = command.split_first()
         {
             let (program, arguments) = (program.clone(), arguments.to_vec());
-            return self.run_program(&program, &arguments, input, changed, left - 1);
+            let outer = std::mem::replace(&mut self.counted_as, platform);
+            let printed = self.run_program(&program, &arguments, input, changed, left - 1);
+            self.counted_as = outer;
+            return printed;
         }
         let is_other_name = self.client_names.contains(program);
         let started = self.context.client.arguments(program, arguments);

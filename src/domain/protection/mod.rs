@@ -23,6 +23,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+pub use analysis::RunProgram;
 pub use client::Client;
 pub use secret::TOKEN_FILE;
 pub use text::has_marker;
@@ -157,8 +158,8 @@ pub fn check_command(text: &str, at: ShellContext) -> Vec<Suspicion> {
     analysis.suspicions
 }
 
-/// The programs that shell text runs, with their arguments: in loops once, and not what another program starts unseen.
-pub fn programs(text: &str, at: ShellContext) -> Vec<Vec<String>> {
+/// The programs that shell text runs: in loops once, and not what another program starts unseen.
+pub fn programs(text: &str, at: ShellContext) -> Vec<RunProgram> {
     let text: String = text.chars().take(MAX_TEXT).collect();
     let mut analysis = Analysis::new(&text, at);
     Parser::new(&text).run(&mut analysis);

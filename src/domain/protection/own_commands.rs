@@ -92,10 +92,15 @@ pub fn deciding_command(arguments: &[String]) -> Option<&'static str> {
     None
 }
 
-/// The command that `fusebox run … -- COMMAND` runs.
-pub fn wrapped_command(arguments: &[String]) -> Option<&[String]> {
+/// The command that `fusebox run --platform NAME … -- COMMAND` runs, and the platform as whose call it counts.
+pub fn wrapped_command(arguments: &[String]) -> Option<(Option<String>, &[String])> {
     let at = arguments.iter().position(|word| word == "--")?;
-    arguments[..at].iter().any(|word| word == "run").then(|| &arguments[at + 1..])
+    let options = &arguments[..at];
+    options.iter().find(|word| *word == "run")?;
+    let named = options.iter().position(|word| word == "--platform").and_then(|at| options.get(at + 1));
+    let joined = || options.iter().find_map(|word| word.strip_prefix("--platform="));
+    let platform = named.map(String::as_str).or_else(joined).map(str::to_owned);
+    Some((platform, &arguments[at + 1..]))
 }
 
 /// [`deciding_command`] for an unknown program: only an exact command counts.

@@ -170,7 +170,8 @@ fn recorded_as_less_equal_or_more(backend: &dyn Backend) {
         assert_eq!(quotas.standing(NOW), (sum, 0), "{key}");
     }
     // Without a reservation.
-    let direct = QuotaAction::Record { name: keyed("direct"), used: None, or_new: Some(new("direct", 2)) };
+    let direct =
+        QuotaAction::Record { name: keyed("direct"), used: None, or_new: Some(Box::new(new("direct", 2))) };
     for _ in 0..2 {
         assert_eq!(state_of(&quotas.act(&direct, NOW)), (ReservationState::Used, 2));
         assert_eq!(quotas.standing(NOW), (15, 0));
@@ -186,7 +187,7 @@ fn more_than_reserved_can_be_refused(backend: &dyn Backend) {
     assert_eq!(quotas.standing(NOW), (0, 6), "the reservation stays");
     assert_eq!(state_of(&quotas.record("a", Some(7), NOW)), (ReservationState::Used, 7));
     assert_eq!(quotas.standing(NOW), (7, 3));
-    let direct = QuotaAction::Record { name: keyed("c"), used: None, or_new: Some(new("c", 1)) };
+    let direct = QuotaAction::Record { name: keyed("c"), used: None, or_new: Some(Box::new(new("c", 1))) };
     assert!(is_refused(&quotas.act(&direct, NOW)));
     assert_eq!(quotas.act(&QuotaAction::Release(keyed("c")), NOW), Err(NotDone::NotFound));
 }
