@@ -367,15 +367,10 @@ impl CounterChanges {
     }
 
     /// Adds a change of what a reservation charges.
-    pub fn add_reservation(
-        &mut self,
-        families: &CounterFamilies,
-        reservation: &Reservation,
-        change: &CounterDelta,
-    ) {
+    pub fn add_reservation(&mut self, families: &CounterFamilies, one: &Reservation, change: &CounterDelta) {
         for (name, family) in families.iter() {
-            if let Some(value) = reservation.value(family.scope) {
-                self.add(name, value, family.rule.at(reservation.at).start, reservation.at, change);
+            if let Some(value) = one.value(family.scope) {
+                self.add(name, value, family.rule.at(one.at).start, one.at, change);
             }
         }
     }

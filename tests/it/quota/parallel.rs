@@ -62,17 +62,8 @@ fn rounds(world: &World, count: usize) {
 
 on_both_stores!(callers_at_once_never_pass_the_limit);
 
+/// Many rounds in `tests/long faults` only.
 fn callers_at_once_never_pass_the_limit(world: &World) {
-    rounds(world, 3);
-}
-
-/// Long.
-mod faults {
-    use super::{World, on_both_stores, rounds};
-
-    on_both_stores!(callers_that_are_killed_never_pass_the_limit);
-
-    fn callers_that_are_killed_never_pass_the_limit(world: &World) {
-        rounds(world, 20);
-    }
+    let is_long = std::env::var_os("FUSEBOX_TEST_SEEDS").is_some();
+    rounds(world, if is_long { 20 } else { 1 });
 }

@@ -398,7 +398,7 @@ fn a_budget_that_is_new_counts_what_was_before(backend: &dyn Backend) {
 }
 
 fn sixty_four_at_the_edge(backend: &dyn Backend) {
-    let rounds = if is_long() { 1000 } else { 6 };
+    let rounds = if is_long() { 1000 } else { 2 };
     let budget = daily(u64::MAX / 2);
     for round in 0..rounds {
         let platform = format!("p{round}");
