@@ -116,6 +116,14 @@ impl<'a> Quotas<'a> {
         if self.store.open_reservations()?.iter().any(is_over) {
             self.act(Vec::new(), request.action, request.on_excess).map(drop)?;
         }
+        self.standing(only)
+    }
+
+    /// The same as [`Self::status`], without writing: reservations that have expired may not be settled yet.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn standing(&mut self, only: Option<&str>) -> Result<Vec<PlatformStatus>> {
         let open = self.store.open_reservations()?;
         let mut statuses = Vec::new();
         for name in self.platforms(only)? {

@@ -14,6 +14,7 @@ pub use self::reader::SnapshotReader;
 pub(super) use self::reader::states;
 use super::meters::ClassTokens;
 use super::plan::UnknownBudget;
+use super::quota::PlatformStatus;
 use super::store_status::StoreStatus;
 use crate::config::Config;
 use crate::domain::alert::AlertRecord;
@@ -53,6 +54,8 @@ pub struct Snapshot {
     pub events: Vec<Event>,
     /// The totals for monitoring.
     pub metrics: Vec<MetricTotal>,
+    /// Where each platform stands.
+    pub quotas: Vec<PlatformStatus>,
     /// The configuration that the budgets are of.
     pub config: Config,
     index: Index,

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use wildmatch::WildMatch;
 
 use super::super::open_store::StoreLocation;
+use super::super::quota::Quotas;
 use super::super::store_status::StoreStatus;
 use super::super::{meters, plan, process_tree};
 use super::index::Index;
@@ -135,6 +136,7 @@ impl SnapshotReader {
         snapshot.alerts = store.alerts()?;
         snapshot.events = store.recent_events(MAX_EVENTS)?;
         snapshot.metrics = store.metrics()?;
+        snapshot.quotas = Quotas::new(store, &self.config, env.now)?.standing(None)?;
         snapshot.index = Index::new(&snapshot);
         Ok(snapshot)
     }

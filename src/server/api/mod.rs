@@ -14,6 +14,7 @@ mod health;
 mod history;
 mod names;
 mod page;
+mod quotas;
 mod requests;
 mod sessions;
 
@@ -47,6 +48,7 @@ use super::{Server, access, etag, idempotency, parameters};
         (name = "circuits", description = "The circuit breakers of agents"),
         (name = "alerts", description = "Budgets that passed a threshold"),
         (name = "sessions", description = "What each session used"),
+        (name = "quotas", description = "How much of other services may be used, and is reserved"),
         (name = "history", description = "What happened"),
         (name = "costs", description = "What was used and what it cost, from the ledger of all history"),
         (name = "health", description = "Whether the server runs, and can answer")
@@ -62,6 +64,7 @@ pub fn router(server: &Arc<Server>) -> Router<Arc<Server>> {
         .merge(bulk::router())
         .merge(circuits::router())
         .merge(sessions::router())
+        .merge(quotas::router())
         .merge(history::router())
         .merge(costs::router())
         .merge(health::router())

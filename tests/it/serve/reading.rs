@@ -170,3 +170,32 @@ fn a_session_that_has_ended_goes_on_counting_for_those_that_it_started() {
         }
     });
 }
+
+#[test]
+fn quotas_are_those_of_the_command() {
+    on_both_stores(|home| {
+        home.configure(
+            "[[budget]]\nname = \"gemini-day\"\nscope = \"platform\"\nmatch = \"gemini\"\nunit = \"requests\"\nlimit = 10\nwindow = \"month\"\nthresholds = [0.5]\n",
+        );
+        for command in [&["record", "--amount", "6"][..], &["reserve", "--amount", "3"]] {
+            let ran = home.fusebox(&[&["quota"], command, &["--platform", "gemini"]].concat());
+            assert_eq!(ran.code, 0, "{ran:?}");
+        }
+        let serve = Serve::start(home, &[]);
+        let shown = serve.get("/api/quota").json();
+        let quota = &shown["quotas"][0];
+        let is = ["platform", "name", "unit", "status"].map(|name| quota[name].as_str().unwrap());
+        assert_eq!(
+            (is, &shown["total"]),
+            (["gemini", "gemini-day", "requests", "warning"], &json!(1)),
+            "{shown}"
+        );
+        let numbers = ["used", "reserved", "available", "limit", "open_reservations"];
+        assert_eq!(numbers.map(|name| quota[name].as_u64().unwrap()), [6, 3, 1, 10, 1], "{shown}");
+        assert_eq!(quota["alerts_triggered"], json!([50.0]));
+        let id = quota["budget_id"].as_str().unwrap();
+        assert_eq!(serve.get(&format!("/api/budget/{id}")).json()["used"], 6);
+        assert_eq!(serve.get("/api/quota?platform=other").json()["total"], 0);
+        serve.get("/api/quota?plattform=x").is_problem(400, "plattform");
+    });
+}
