@@ -13,7 +13,7 @@ use crate::domain::protection::{self, ShellContext};
 use crate::domain::reservation::{AtExpiry, Reservation, ReservationState};
 use crate::domain::usage::Amount;
 use crate::domain::verdict::HoldReason;
-use crate::store::quota::{NewReservation, NotDone, QuotaResult, ReservationName, new_reservation_id};
+use crate::store::quota::{NewReservation, NotDone, QuotaResult, ReservationName, random_text};
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,12 +30,12 @@ pub fn reserve(ctx: &mut SessionContext, request: &ToolRequest) -> Option<HoldRe
     if wanted.is_empty() {
         return None;
     }
-    let key = request.id.clone().unwrap_or_else(new_reservation_id);
+    let key = request.id.clone().unwrap_or_else(random_text);
     let mut reserved = try_reserve(ctx, &wanted, &key);
     let has_ended = |one: &Reservation| one.state != ReservationState::Open;
     if matches!(&reserved, Ok(Ok(all)) if all.iter().any(has_ended)) {
         // Another call with the same id: some gateways repeat them.
-        reserved = try_reserve(ctx, &wanted, &new_reservation_id());
+        reserved = try_reserve(ctx, &wanted, &random_text());
     }
     match reserved {
         Ok(Ok(all)) => {
@@ -68,7 +68,7 @@ pub fn reserve(ctx: &mut SessionContext, request: &ToolRequest) -> Option<HoldRe
 fn try_reserve(ctx: &mut SessionContext, wanted: &[(String, u64)], key: &str) -> Result<QuotaResult> {
     let session = ctx.session();
     let new = wanted.iter().map(|(platform, requests)| NewReservation {
-        id: new_reservation_id(),
+        nonce: random_text(),
         key: key.to_owned(),
         platform: platform.clone(),
         chain: session.chain.clone(),

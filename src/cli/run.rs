@@ -115,7 +115,7 @@ fn reserve(new: &NewReservation, env: &Env, io: &mut Io) -> anyhow::Result<Optio
         Ok((quotas.reserve(vec![new.clone()])?, quotas.now()))
     })?;
     let known = match result {
-        Ok(made) => made.into_iter().find(|one| one.id != new.id),
+        Ok(made) => made.into_iter().find(|one| one.id != new.id()),
         Err(NotDone::Conflict(other)) => Some(*other),
         Err(NotDone::Refused(refusal)) => {
             say_refused(&refusal, now, io)?;

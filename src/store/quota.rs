@@ -6,6 +6,7 @@ use super::batch::BudgetKey;
 use super::counts::CounterDelta;
 use super::error::Result;
 use crate::domain::budget::BudgetState;
+use crate::domain::message::MessageKey;
 use crate::domain::reservation::{AtExpiry, OnExcess, Refusal, Reservation, ReservationState, find_refusal};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
@@ -55,9 +56,9 @@ pub enum ReservationName {
 /// A reservation to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewReservation {
-    /// Its id: new and random.
-    pub id: String,
-    /// The caller's key; the id if it has none.
+    /// New and random: its first characters, in the id, tell this attempt from others with the same key.
+    pub nonce: String,
+    /// The caller's key; a random one if it has none.
     pub key: String,
     /// The platform.
     pub platform: String,
@@ -74,9 +75,14 @@ pub struct NewReservation {
 }
 
 impl NewReservation {
+    /// The id that it gets, if it is made.
+    pub fn id(&self) -> String {
+        format!("{}{:.8}", self.name().slot(), self.nonce)
+    }
+
     fn made(&self, now: Timestamp) -> Reservation {
         Reservation {
-            id: self.id.clone(),
+            id: self.id(),
             key: self.key.clone(),
             platform: self.platform.clone(),
             chain: self.chain.clone(),
@@ -95,8 +101,20 @@ impl NewReservation {
     }
 }
 
-/// A new random id of a reservation.
-pub fn new_reservation_id() -> String {
+impl ReservationName {
+    /// What a store finds the reservation by: a hash of platform and key, with which ids begin.
+    pub fn slot(&self) -> String {
+        match self {
+            Self::Id(id) => id.chars().take(16).collect(),
+            Self::Key { platform, key } => {
+                format!("{:016x}", MessageKey::from_parts(&["reservation", platform, key]).short())
+            }
+        }
+    }
+}
+
+/// A new random text, for a nonce, or the key of a caller without one.
+pub fn random_text() -> String {
     use std::hash::{BuildHasher, Hasher};
     format!("{:016x}", std::collections::hash_map::RandomState::new().build_hasher().finish())
 }
@@ -152,7 +170,13 @@ pub(super) trait QuotaRows {
     fn open(&mut self) -> Result<Vec<Reservation>>;
 
     /// A reservation, ended or not.
-    fn find(&mut self, name: &ReservationName) -> Result<Option<Reservation>>;
+    fn find(&mut self, name: &ReservationName) -> Result<Option<Reservation>> {
+        let found = self.at(&name.slot())?;
+        Ok(found.filter(|found| !matches!(name, ReservationName::Id(id) if *id != found.id)))
+    }
+
+    /// The reservation in a [slot](ReservationName::slot).
+    fn at(&mut self, slot: &str) -> Result<Option<Reservation>>;
 
     /// Adds or replaces a reservation.
     fn put(&mut self, reservation: &Reservation) -> Result<()>;

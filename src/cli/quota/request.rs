@@ -78,14 +78,14 @@ pub fn new(
     amount: Amount,
     config: &Config,
 ) -> anyhow::Result<NewReservation> {
-    let mut id = [0_u8; 8];
-    getrandom::fill(&mut id).map_err(|error| anyhow!("the system has no random numbers: {error}"))?;
-    let id = hex::encode(id);
+    let mut nonce = [0_u8; 8];
+    getrandom::fill(&mut nonce).map_err(|error| anyhow!("the system has no random numbers: {error}"))?;
+    let nonce = hex::encode(nonce);
     let configured = config.platforms.iter().find(|one| one.name == platform);
     let ttl_s = configured.map_or(Platform::DEFAULT_TTL_S, |one| one.ttl_s);
     Ok(NewReservation {
-        key: key.map_or_else(|| id.clone(), str::to_owned),
-        id,
+        key: key.map_or_else(|| nonce.clone(), str::to_owned),
+        nonce,
         platform: platform.to_owned(),
         chain: chain.unwrap_or_default().to_owned(),
         session: String::new(),

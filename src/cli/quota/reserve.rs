@@ -41,7 +41,7 @@ pub fn run(args: &ReserveArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let new = args.request.reservation(AtExpiry::Release, &config, env)?;
     let ConfiguredStore { config, mut store } =
         select::open_current(env, io.err).map_err(select::with_unchanged)?;
-    let (id, platform, chain) = (new.id.clone(), new.platform.clone(), new.chain.clone());
+    let (id, platform, chain) = (new.id(), new.platform.clone(), new.chain.clone());
     let (result, now, budgets) = store
         .call(|store| {
             let mut quotas = Quotas::new(store, &config, env.now)?;

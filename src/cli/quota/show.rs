@@ -197,8 +197,10 @@ fn reservation_text(one: &OpenReservation, when: &When) -> String {
     let amount = amount_text(&Amount { requests: one.requests, usage, ..Amount::default() });
     let expires = Timestamp::parse(&one.expires_at).unwrap_or(when.now);
     let mut parts = vec![format!("{}  {amount}", one.id), format!("expires {}", when.ahead(expires))];
+    // A random key is in the id.
+    let is_random = |name: &str| name.get(..8).is_some_and(|start| one.id.ends_with(start));
     let named = [("key", &one.key), ("chain", &one.chain), ("session", &one.session)];
-    let named = named.into_iter().filter(|(_, name)| !name.is_empty() && **name != one.id);
+    let named = named.into_iter().filter(|(_, name)| !name.is_empty() && !is_random(name));
     parts.extend(named.map(|(what, name)| format!("{what} {}", fit::fit(name, 40))));
     parts.join(" · ")
 }

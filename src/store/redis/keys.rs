@@ -132,11 +132,6 @@ impl Keys {
         self.key(&["d:client:", machine, ":", &pid, ":", &started])
     }
 
-    /// The id of the reservation with this platform and key.
-    pub fn reservation_key(&self, parts: &[&str]) -> String {
-        self.key(&["d:reservation_key:", &MessageKey::from_parts(parts).hex()])
-    }
-
     /// Exists once an alert was raised.
     pub fn raised(&self, parts: &[&str]) -> String {
         self.key(&["d:raised:", &short_hash(parts)])

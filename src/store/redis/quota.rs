@@ -118,18 +118,8 @@ impl QuotaRows for UnitOfWork<'_> {
         Ok(self.get_record(&self.keys.open_reservations(), "").unwrap_or_default())
     }
 
-    fn find(&mut self, name: &ReservationName) -> Result<Option<Reservation>> {
-        let id = match name {
-            ReservationName::Id(id) => id.clone(),
-            ReservationName::Key { platform, key } => {
-                let id = self.get(&self.keys.reservation_key(&[platform, key]), "");
-                match id {
-                    Some(id) => String::from_utf8_lossy(&id).into_owned(),
-                    None => return Ok(None),
-                }
-            }
-        };
-        let stored: Option<ReservationRecord> = self.get_record(&self.keys.reservation(&id), "");
+    fn at(&mut self, slot: &str) -> Result<Option<Reservation>> {
+        let stored: Option<ReservationRecord> = self.get_record(&self.keys.reservation(slot), "");
         Ok(stored.map(|stored| stored.reservation))
     }
 
@@ -141,12 +131,12 @@ impl QuotaRows for UnitOfWork<'_> {
             open.push(reservation.clone());
         }
         self.put_record(&keys.open_reservations(), "", &open)?;
-        self.put(&keys.reservation_key(&[&reservation.platform, &reservation.key]), "", id.clone());
         let counts = CounterDelta::from_amount(&reservation.charged());
         let record = ReservationRecord { counts, reservation: reservation.clone() };
-        self.put_record(&keys.reservation(id), "", &record)?;
+        let slot = ReservationName::Id(id.clone()).slot();
+        self.put_record(&keys.reservation(&slot), "", &record)?;
         let (all, at) = (keys.reservations(), reservation.at);
-        self.write(&["ZADD", &all, &at.0.to_string(), id]);
+        self.write(&["ZADD", &all, &at.0.to_string(), &slot]);
         let old = at.plus_millis(-RETENTION_S * 1000).0.to_string();
         self.write(&["ZREMRANGEBYSCORE", &all, "-inf", &old]);
         Ok(())

@@ -41,16 +41,18 @@ impl QuotaRows for Reservations<'_> {
         open(self.0)
     }
 
-    fn find(&mut self, name: &ReservationName) -> Result<Option<Reservation>> {
-        find(self.0, name)
+    fn at(&mut self, slot: &str) -> Result<Option<Reservation>> {
+        let mut query = self.0.prepare_cached("SELECT reservation FROM reservations WHERE slot = ?")?;
+        let found = query.query_row([slot], |r| r.get::<_, String>(0)).optional()?;
+        found.map(|text| parse(&text)).transpose()
     }
 
     fn put(&mut self, reservation: &Reservation) -> Result<()> {
         let text = serde_json::to_string(reservation).map_err(|e| StoreError::Damaged(e.to_string()))?;
         let open = (reservation.state == ReservationState::Open).then_some(1);
-        let Reservation { id, platform, key, at, .. } = reservation;
-        let sql = "INSERT OR REPLACE INTO reservations (id, platform, key, at, open, reservation) VALUES (?,?,?,?,?,?)";
-        self.0.execute(sql, params![id, platform, key, at.0, open, text])?;
+        let slot = ReservationName::Id(reservation.id.clone()).slot();
+        let sql = "INSERT OR REPLACE INTO reservations (slot, at, open, reservation) VALUES (?,?,?,?)";
+        self.0.execute(sql, params![slot, reservation.at.0, open, text])?;
         Ok(())
     }
 }
@@ -58,24 +60,14 @@ impl QuotaRows for Reservations<'_> {
 /// The reservations that have not ended, oldest first.
 pub fn open(db: &Connection) -> Result<Vec<Reservation>> {
     let mut query =
-        db.prepare_cached("SELECT reservation FROM reservations WHERE open = 1 ORDER BY at, id")?;
+        db.prepare_cached("SELECT reservation FROM reservations WHERE open = 1 ORDER BY at, slot")?;
     let rows = query.query_map((), |r| r.get::<_, String>(0))?;
     rows.map(|text| parse(&text?)).collect()
 }
 
 /// A reservation.
 pub fn find(db: &Connection, name: &ReservationName) -> Result<Option<Reservation>> {
-    let read = |r: &rusqlite::Row| r.get::<_, String>(0);
-    let found = match name {
-        ReservationName::Id(id) => {
-            db.query_row("SELECT reservation FROM reservations WHERE id = ?", [id], read)
-        }
-        ReservationName::Key { platform, key } => {
-            let sql = "SELECT reservation FROM reservations WHERE platform = ? AND key = ?";
-            db.query_row(sql, [platform, key], read)
-        }
-    };
-    found.optional()?.map(|text| parse(&text)).transpose()
+    Reservations(db).find(name)
 }
 
 /// What reservations with this value charge from one moment to another. Nothing in scopes that do not count them.
@@ -84,7 +76,8 @@ pub fn add_up(db: &Connection, scope: Scope, value: &str, (from, end): (i64, i64
     if !matches!(scope, Scope::Platform | Scope::Chain) {
         return Ok(sum);
     }
-    let mut query = db.prepare("SELECT reservation FROM reservations WHERE at >= ? AND at < ?")?;
+    let mut query =
+        db.prepare("SELECT reservation FROM reservations WHERE open IS NULL AND at >= ? AND at < ?")?;
     let rows = query.query_map([from, end], |r| r.get::<_, String>(0))?;
     for text in rows {
         let reservation = parse(&text?)?;
@@ -98,7 +91,8 @@ pub fn add_up(db: &Connection, scope: Scope, value: &str, (from, end): (i64, i64
 /// The platforms or chains with calls since a moment; chains also with sessions.
 pub fn values(db: &Connection, scope: Scope, since: Timestamp) -> Result<Vec<String>> {
     let mut values = BTreeSet::new();
-    let mut query = db.prepare("SELECT reservation FROM reservations WHERE at >= ?")?;
+    let mut query =
+        db.prepare("SELECT reservation FROM reservations WHERE (open IS NULL OR open = 1) AND at >= ?")?;
     for text in query.query_map([since.0], |r| r.get::<_, String>(0))? {
         values.extend(parse(&text?)?.value(scope).map(str::to_owned));
     }

@@ -18,7 +18,7 @@ on_both_stores!(
 
 fn a_reservation_holds_until_it_is_recorded_or_released(world: &World) {
     let first = world.done("quota reserve --platform gemini");
-    assert!(first.len() == 16 && first.chars().all(|c| c.is_ascii_hexdigit()), "{first}");
+    assert!(first.len() == 24 && first.chars().all(|c| c.is_ascii_hexdigit()), "{first}");
     let second = world.done("quota reserve --platform gemini --amount 4");
     assert_eq!(world.gemini(), [0, 5]);
     assert_eq!(world.budget("gemini")["available"], 5);

@@ -58,7 +58,7 @@ fn a_damaged_store_is_set_aside() {
         std::fs::write(world.home.path(file), text).unwrap();
     }
     let ran = world.fusebox("quota reserve --platform gemini");
-    assert!(ran.code == 0 && ran.stderr.contains("corrupt") && ran.stdout.trim_end().len() == 16, "{ran:?}");
+    assert!(ran.code == 0 && ran.stderr.contains("corrupt") && ran.stdout.trim_end().len() == 24, "{ran:?}");
     assert_eq!(world.gemini(), [0, 1]);
     // A store that is gone is a new one.
     for entry in std::fs::read_dir(world.home.path("state")).unwrap() {

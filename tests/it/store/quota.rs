@@ -57,10 +57,10 @@ fn is_long() -> bool {
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 fn new(key: &str, amount: u64) -> NewReservation {
-    let id = format!("id-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let unique = || format!("key-{}", NEXT.fetch_add(1, Ordering::Relaxed));
     NewReservation {
-        key: if key.is_empty() { id.clone() } else { key.to_owned() },
-        id,
+        nonce: unique(),
+        key: if key.is_empty() { unique() } else { key.to_owned() },
         platform: "gemini".into(),
         chain: String::new(),
         session: String::new(),
@@ -363,8 +363,7 @@ fn a_chain_counts_responses_and_calls(backend: &dyn Backend) {
         let reserve = QuotaAction::Reserve(vec![one.clone()]);
         let request = |action| QuotaRequest { budgets: &budgets, action, on_excess: OnExcess::Charge };
         store.quota(&request(&reserve), NOW).expect("an answer").expect("granted");
-        let record =
-            QuotaAction::Record { name: ReservationName::Id(one.id.clone()), used: None, or_new: None };
+        let record = QuotaAction::Record { name: keyed(&one.key), used: None, or_new: None };
         store.quota(&request(&record), NOW).expect("an answer").expect("recorded");
         let times = if asked_before { 1 } else { 2 };
         assert_eq!(state(store, &chain, "nightly", NOW).expect("a state").used, 30 * times);
