@@ -83,3 +83,33 @@ fn each_threshold_is_raised_once(world: &World) {
     world.done("quota record --platform gemini --amount 9");
     assert_eq!(raised(), [50, 50, 80, 80, 90, 90]);
 }
+
+/// The clock of the shared store decides about windows and expiry.
+#[test]
+fn machines_with_wrong_clocks_agree() {
+    let world = World::shared();
+    let on_machine = |hours: i64, line: &str| {
+        let mut command = world.home.command("fusebox");
+        command.args(line.split(' ')).env("FUSEBOX_TEST_SKEW", (hours * HOUR_MS).to_string());
+        crate::harness::run(&mut command, b"")
+    };
+    // By their own clocks, it is yesterday, today and tomorrow.
+    let machines = [-13, 0, 13];
+    for hours in machines {
+        let ran = on_machine(hours, "quota reserve --platform gemini --amount 3 --ttl 2h");
+        assert_eq!(ran.code, 0, "{hours}: {ran:?}");
+    }
+    for hours in machines {
+        let ran = on_machine(hours, "quota reserve --platform gemini --amount 2");
+        assert_eq!(ran.code, 3, "{hours}: {ran:?}");
+        let shown = on_machine(hours, "quota status --platform gemini --json").json();
+        let day = &shown[0]["budgets"][0];
+        assert_eq!((&day["used"], &day["reserved"]), (&0.into(), &9.into()), "{hours}: {shown}");
+    }
+    world.pass(2 * HOUR_MS);
+    for hours in machines {
+        let ran = on_machine(hours, "quota reserve --platform gemini --amount 3 --key again");
+        assert_eq!(ran.code, 0, "{hours}: expired for all: {ran:?}");
+    }
+    assert_eq!(world.gemini(), [0, 3]);
+}
