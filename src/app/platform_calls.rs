@@ -33,8 +33,13 @@ pub fn reserve(ctx: &mut SessionContext, request: &ToolRequest) -> Option<HoldRe
     let key = request.id.clone().unwrap_or_else(random_text);
     let mut reserved = try_reserve(ctx, &wanted, &key);
     let has_ended = |one: &Reservation| one.state != ReservationState::Open;
-    if matches!(&reserved, Ok(Ok(all)) if all.iter().any(has_ended)) {
-        // Another call with the same id: some gateways repeat them.
+    let is_other_call = match &reserved {
+        Ok(Ok(all)) => all.iter().any(has_ended),
+        Ok(Err(NotDone::Conflict(_))) => true,
+        _ => false,
+    };
+    if is_other_call {
+        // Some gateways repeat the ids of calls.
         reserved = try_reserve(ctx, &wanted, &random_text());
     }
     match reserved {
@@ -47,16 +52,16 @@ pub fn reserve(ctx: &mut SessionContext, request: &ToolRequest) -> Option<HoldRe
             None
         }
         Ok(Err(NotDone::Refused(refusal))) => Some(HoldReason::Quota(refusal)),
-        // A repeated id with other amounts.
+        // Not with a new key.
         Ok(Err(NotDone::NotFound | NotDone::Conflict(_))) => None,
         Err(error) => {
-            let names =
+            let fails_closed =
                 |budget: &&Budget| budget.scope == Scope::Platform && budget.store_down == StoreDown::Deny;
-            let counts = |budget: &Budget| {
+            let counts = |budget: &&Budget| {
                 let glob = wildmatch::WildMatch::new(&budget.matches);
                 wanted.iter().any(|(platform, _)| glob.matches(platform))
             };
-            let denying = ctx.config.budgets.iter().filter(names).find(|budget| counts(budget));
+            let denying = ctx.config.budgets.iter().filter(fails_closed).find(counts);
             let denying = denying.map(|budget| HoldReason::StoreDown(budget.name.clone()));
             ctx.notices.log(&error);
             ctx.notices.warn_person(&error);
@@ -119,6 +124,10 @@ fn platform_requests(ctx: &SessionContext, request: &ToolRequest) -> Vec<(String
 pub fn settle(ctx: &mut SessionContext, calls: impl IntoIterator<Item = (u32, CallEnd)>) {
     let ended: Vec<(u32, CallEnd)> =
         calls.into_iter().filter(|(call, _)| ctx.cache.platform_calls.contains_key(call)).collect();
+    // Most calls have none, and the configuration is not copied for them.
+    if ended.is_empty() {
+        return;
+    }
     let (config, now) = (ctx.config.clone(), ctx.env.now);
     for (call, end) in ended {
         let ids = ctx.cache.platform_calls.get(&call).cloned().unwrap_or_default();

@@ -255,9 +255,10 @@ fn all_platforms_of_a_command_or_none(home: &Home) {
 
 fn a_gateway_that_repeats_ids_counts_each_call(home: &Home) {
     ready(home);
-    for _ in 0..4 {
-        assert!(before(home, "one", "gemini -p x").is_silent());
-        after(home, "one", "gemini -p x");
+    // Also with another number of requests.
+    for command in ["gemini -p x", "gemini -p x", "gemini -p x; gemini -p y"] {
+        assert!(before(home, "one", command).is_silent());
+        after(home, "one", command);
     }
     assert_eq!(standing(home, "gemini"), (4, 0));
     assert!(is_denied(&before(home, "one", "gemini -p x")));
