@@ -62,7 +62,7 @@ impl StoreLocation {
         match &self.redis {
             Some(redis) => Ok((Box::new(open_shared(env, redis, &self.tenant, session_cache)?), None)),
             None => {
-                let (store, warning) = open_embedded(env)?;
+                let (mut store, warning) = open_embedded(env)?;
                 if session_cache.is_none() {
                     store.wait_patiently()?;
                 }

@@ -280,10 +280,12 @@ fn a_locked_store_does_not_hold_the_client_up() {
     let store = rusqlite::Connection::open(home.path("state/state.db")).unwrap();
     store.execute_batch("BEGIN EXCLUSIVE").unwrap();
     home.append(&home.transcript("s"), &[message(2, 100, 1)]);
+    home.hurry(true);
     for event in EVENTS {
         let ran = home.hook(event, "s", json!({"tool_use_id": "toolu_2"}));
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{event}");
     }
+    home.hurry(false);
     store.execute_batch("ROLLBACK").unwrap();
     drop(store);
     home.hook("PostToolUse", "s", json!({}));
@@ -316,6 +318,7 @@ fn a_locked_store_is_asked_by_one_hook_and_left_alone_by_the_next() {
     store.execute_batch("BEGIN EXCLUSIVE").unwrap();
     let refused = || home.journal().matches("locked").count();
     home.append(&home.transcript("s"), &[message(2, 100, 1)]);
+    home.hurry(true);
     for _ in 0..8 {
         assert!(home.hook("PostToolUse", "s", json!({})).is_silent());
     }
@@ -327,6 +330,7 @@ fn a_locked_store_is_asked_by_one_hook_and_left_alone_by_the_next() {
     assert_eq!(denied["hookSpecificOutput"]["permissionDecision"], "deny");
     store.execute_batch("ROLLBACK").unwrap();
     drop(store);
+    home.hurry(false);
     let total = || {
         let store = rusqlite::Connection::open(home.path("state/state.db")).unwrap();
         store.query_row("SELECT COUNT(*) FROM messages", (), |row| row.get::<_, i64>(0)).unwrap()
@@ -346,7 +350,9 @@ fn a_persons_command_asks_a_store_that_hooks_leave_alone() {
     let store = rusqlite::Connection::open(home.path("state/state.db")).unwrap();
     store.execute_batch("BEGIN EXCLUSIVE").unwrap();
     home.append(&home.transcript("s"), &[message(2, 100, 1)]);
+    home.hurry(true);
     home.hook("PostToolUse", "s", json!({}));
+    home.hurry(false);
     store.execute_batch("ROLLBACK").unwrap();
     drop(store);
     assert_eq!(home.status("s")["tokens"]["input"], 200);

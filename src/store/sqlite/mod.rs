@@ -27,6 +27,7 @@ use super::Result;
 use super::cache_file::{lock_exclusive, lock_shared};
 use super::error::BackendErrorKind;
 use crate::domain::time::Timestamp;
+use crate::platform::test_patience;
 
 pub use files::make_private_dir;
 pub use schema::check_columns;
@@ -34,7 +35,7 @@ pub use schema::check_columns;
 /// Name of the database file.
 pub const FILE: &str = "state.db";
 
-/// How long a hook waits for another writer. One write takes about a millisecond.
+/// How long a hook waits for another writer, times [`test_patience`]. One write takes about a millisecond.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1000);
 
 /// How long a command waits: writers do not queue, so one of many may be overtaken for long.
@@ -53,6 +54,8 @@ const PAGE_BYTES: u64 = 1024;
 /// The embedded store.
 pub struct SqliteStore {
     connection: Connection,
+    /// How long it waits for another writer.
+    busy_timeout: Duration,
     path: PathBuf,
     /// The file that was opened; the path may now have another one.
     file: FileId,
@@ -80,8 +83,9 @@ impl SqliteStore {
     ///
     /// # Errors
     /// The database refuses; nothing changed.
-    pub fn wait_patiently(&self) -> Result<()> {
-        Ok(self.connection.busy_timeout(PATIENT_BUSY_TIMEOUT)?)
+    pub fn wait_patiently(&mut self) -> Result<()> {
+        self.busy_timeout = self.busy_timeout.max(PATIENT_BUSY_TIMEOUT);
+        Ok(self.connection.busy_timeout(self.busy_timeout)?)
     }
 
     /// Like [`Self::open`]. `installed` returns the time of installation known from other sources. It is called if a
@@ -136,11 +140,12 @@ impl SqliteStore {
         let connection = Connection::open_with_flags(path, flags)?;
         // A checkpoint at close would cost four fsyncs per hook.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
+        let busy_timeout = BUSY_TIMEOUT * test_patience();
+        connection.busy_timeout(busy_timeout)?;
         connection.execute_batch("PRAGMA synchronous=NORMAL")?;
         let version = schema::version(&connection)?;
         let (path, file) = (path.to_owned(), file_id(path));
-        Ok((Self { connection, path, file }, version))
+        Ok((Self { connection, busy_timeout, path, file }, version))
     }
 
     fn make(path: &Path, installed: Option<Timestamp>) -> Result<Self> {
@@ -185,7 +190,7 @@ impl SqliteStore {
         // TRUNCATE, because the progress of other checkpoints is only kept in memory, which is new in each hook: the
         // log would be copied at every commit and never restart.
         db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
-        db.busy_timeout(BUSY_TIMEOUT)?;
+        db.busy_timeout(self.busy_timeout)?;
         Ok(())
     }
 

@@ -198,7 +198,7 @@ impl TestStore {
 }
 
 pub fn open(dir: &Path) -> SqliteStore {
-    let store = SqliteStore::open(dir, NOW).expect("a store in a temporary folder").store;
+    let mut store = SqliteStore::open(dir, NOW).expect("a store in a temporary folder").store;
     // Like a command: these tests may run on a busy machine.
     store.wait_patiently().expect("a longer timeout");
     store

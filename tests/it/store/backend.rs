@@ -81,7 +81,7 @@ impl EmptyBackend for Sqlite {
 
 impl Backend for Sqlite {
     fn open(&self) -> Box<dyn Store> {
-        let store = SqliteStore::open(self.0.path(), NOW).expect("a store in a temporary folder").store;
+        let mut store = SqliteStore::open(self.0.path(), NOW).expect("a store in a temporary folder").store;
         // Like a command: these tests may run on a busy machine.
         store.wait_patiently().expect("a longer timeout");
         Box::new(store)
