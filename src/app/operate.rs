@@ -6,7 +6,7 @@ use super::{messages, new_operation, operator, plan};
 use crate::config::Config;
 use crate::domain::amount::WrittenAmount;
 use crate::domain::breaker::circuit::Trip;
-use crate::domain::budget::{Budget, BudgetState, Status, Unit};
+use crate::domain::budget::{Budget, BudgetState, Scope, Status, Unit};
 use crate::domain::event::CircuitDecision;
 use crate::domain::money::exact_usd;
 use crate::domain::operation::{Operation, OperationKind};
@@ -291,6 +291,10 @@ fn apply(
         return Err(Refusal::NotCounted { name, scope: scope.name(), value: request.value.clone(), matches });
     }
     ensure_known(env, &budget, &request.value)?;
+    // Calls are dated by the store's clock, so decisions about them must be, too.
+    let is_of_calls = matches!(budget.scope, Scope::Platform | Scope::Chain);
+    let now = if is_of_calls { store.call(|store| store.store_time(env.now))? } else { env.now };
+    let env = &Env { now, ..env.clone() };
     let key = BudgetKey { budget: budget.clone(), value: request.value.clone() };
     let before = budget_state(store, &key, env.now)?;
     let (operation, after) = match new_operation::repeated(store, request)? {

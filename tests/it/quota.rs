@@ -2,6 +2,7 @@
 
 mod amounts;
 mod failing;
+mod faults;
 mod inputs;
 mod parallel;
 mod run;
@@ -83,7 +84,11 @@ impl World {
 
     /// With Redis.
     pub fn shared() -> Self {
-        let server = Server::start();
+        Self::shared_by(Server::start())
+    }
+
+    /// With this server.
+    fn shared_by(server: Server) -> Self {
         let world = Self::embedded();
         let home =
             world.home.var("FUSEBOX_STORE_REDIS_URL", &server.url()).var("FUSEBOX_STORE_TENANT", "team");

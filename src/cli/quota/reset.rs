@@ -62,9 +62,6 @@ pub fn run(args: &ResetArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     }
     let ConfiguredStore { config, mut store } =
         select::open_current(env, io.err).map_err(select::with_unchanged)?;
-    // What was used and reserved is dated by the store's clock, so the reset must be, too.
-    let now = store.call(|store| store.store_time(env.now)).map_err(|e| select::with_unchanged(e.into()))?;
-    let env = Env { now, ..env.clone() };
     let budgets = platform_budgets(&config)
         .filter(|budget| wildmatch::WildMatch::new(&budget.matches).matches(platform));
     let requests: Vec<OperationRequest> = budgets
@@ -86,7 +83,7 @@ pub fn run(args: &ResetArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         return Ok(2);
     }
     let mut done = Vec::new();
-    for (request, applied) in requests.iter().zip(operate::operate_each(&env, &config, &mut store, &requests))
+    for (request, applied) in requests.iter().zip(operate::operate_each(env, &config, &mut store, &requests))
     {
         let applied = applied.map_err(|refusal| refusal_error(refusal).context(request.budget.clone()))?;
         for warning in &applied.warnings {

@@ -14,6 +14,7 @@ on_both_stores!(
     what_has_ended_cannot_end_otherwise,
     a_person_resets_a_platform,
     a_chain_has_its_own_limit,
+    a_platform_says_what_to_do_with_more_than_reserved,
 );
 
 fn a_reservation_holds_until_it_is_recorded_or_released(world: &World) {
@@ -188,4 +189,16 @@ fn a_chain_has_its_own_limit(world: &World) {
     world.fails("quota reserve --platform gemini --chain one", 3, "budget chain (chain one)");
     world.done("quota reserve --platform gemini");
     assert_eq!(world.gemini(), [0, 4]);
+}
+
+fn a_platform_says_what_to_do_with_more_than_reserved(world: &World) {
+    let platform = "\n[[platform]]\nname = \"gemini\"\non_excess = \"refuse\"\n";
+    world.home.configure(&format!("{}{platform}", super::BUDGETS));
+    let id = world.done("quota reserve --platform gemini --amount 2");
+    world.done("quota record --platform gemini --amount 7");
+    world.fails(&format!("quota record --id {id} --amount 4"), 3, "no room");
+    assert_eq!(world.gemini(), [7, 2], "nothing was recorded, and it is still reserved");
+    world.fails("quota record --platform gemini --amount 2", 3, "no room");
+    world.done(&format!("quota record --id {id} --amount 3"));
+    assert_eq!(world.gemini(), [10, 0]);
 }

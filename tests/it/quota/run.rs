@@ -8,6 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{HOUR_MS, World, on_both_stores};
 use crate::harness::{program_path, run};
+use crate::terminal::terminal;
 
 on_both_stores!(
     a_command_is_counted_whatever_its_end,
@@ -15,6 +16,7 @@ on_both_stores!(
     what_is_refused_does_not_run,
     a_key_runs_once,
     signals_reach_the_command,
+    a_key_of_the_terminal_interrupts_once,
     a_killed_fusebox_leaves_an_estimate,
 );
 
@@ -134,6 +136,28 @@ fn signals_reach_the_command(world: &World) {
         assert!(ended.signal() == Some(15) || matches!(ended.code(), Some(143 | 3)), "{ended:?}");
     }
     assert_eq!(world.gemini()[1], 0, "nothing is left reserved");
+}
+
+/// Ctrl-C goes to all programs in the terminal, so it need not be passed on.
+fn a_key_of_the_terminal_interrupts_once(world: &World) {
+    let (mut near, far) = terminal();
+    let script = "n=0; trap 'n=$((n + 1)); echo got $n' INT; echo ready; until read line; do :; done; echo end $n; exit 5";
+    let mut command = world.home.furnish(Command::new("setsid"));
+    command.args(["--ctty", "/usr/bin/env", "--default-signal", program_path("fusebox")]);
+    command.args(["run", "--platform", "gemini", "--", "/bin/sh", "-c", script]);
+    command.stdin(far.try_clone().unwrap()).stdout(far.try_clone().unwrap()).stderr(far);
+    let mut child = command.spawn().unwrap();
+    // Its copies of the terminal would keep it open.
+    drop(command);
+    let mut shown = BufReader::new(near.try_clone().unwrap()).lines().map_while(Result::ok);
+    let mut wait_for = |text: &str| assert!(shown.any(|line| line.trim().ends_with(text)), "{text}");
+    wait_for("ready");
+    near.write_all(b"\x03").unwrap();
+    wait_for("got 1");
+    near.write_all(b"go\n").unwrap();
+    wait_for("end 1");
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+    assert_eq!(world.gemini(), [1, 0], "it ran");
 }
 
 fn a_killed_fusebox_leaves_an_estimate(world: &World) {

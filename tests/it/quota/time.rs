@@ -7,6 +7,7 @@ use super::{HOUR_MS, World, on_both_stores};
 on_both_stores!(
     a_day_starts_at_midnight_in_utc,
     what_expires_is_released,
+    a_platform_says_when_its_reservations_expire,
     what_is_recorded_late_counts,
     each_threshold_is_raised_once,
 );
@@ -41,6 +42,24 @@ fn what_expires_is_released(world: &World) {
     let json = world.fusebox("quota reserve --platform gemini --amount 2 --key b --json").json();
     assert_eq!(json["reservation"]["state"], "expired");
     assert_eq!(world.gemini(), [0, 0]);
+}
+
+fn a_platform_says_when_its_reservations_expire(world: &World) {
+    let platform = "\n[[platform]]\nname = \"gemini\"\nttl = 600\n";
+    world.home.configure(&format!("{}{platform}", super::BUDGETS));
+    world.done("quota reserve --platform gemini --amount 2");
+    world.done("quota reserve --platform gemini --amount 3 --ttl 2h");
+    world.done("quota reserve --platform codex --amount 1");
+    world.pass(9 * 60_000);
+    assert_eq!(world.gemini(), [0, 5]);
+    world.pass(60_000);
+    assert_eq!(world.gemini(), [0, 3], "the option comes first");
+    let codex = |world: &World| {
+        world.fusebox("quota status --platform codex --json").json()[0]["reservations"].clone()
+    };
+    assert_eq!(codex(world).as_array().unwrap().len(), 1, "elsewhere, an hour");
+    world.pass(50 * 60_000);
+    assert_eq!(codex(world), serde_json::json!([]));
 }
 
 fn what_is_recorded_late_counts(world: &World) {
@@ -112,4 +131,13 @@ fn machines_with_wrong_clocks_agree() {
         assert_eq!(ran.code, 0, "{hours}: expired for all: {ran:?}");
     }
     assert_eq!(world.gemini(), [0, 3]);
+    // So does a reset, on whichever machine.
+    for hours in machines {
+        let line = "budget reset day --value gemini --reason test";
+        let ran = on_machine(hours, line);
+        assert_eq!(ran.code, 0, "{hours}: {ran:?}");
+        assert_eq!(world.gemini(), [0, 0], "{hours}");
+        assert_eq!(on_machine(hours, "quota reserve --platform gemini --amount 10").code, 0, "{hours}");
+        assert_eq!(world.gemini(), [0, 10], "{hours}");
+    }
 }
