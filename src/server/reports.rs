@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
+use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
 use super::cache::Cache;
@@ -51,10 +52,15 @@ pub struct RowsQuery {
 }
 
 /// A report.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Report {
     /// Rows.
-    Rows(ReportJson),
+    Rows {
+        /// The report.
+        report: ReportJson,
+        /// Its rows as JSON, written once.
+        rows: Vec<Box<RawValue>>,
+    },
     /// Sums of recent periods.
     Overview(OverviewJson),
 }
@@ -145,6 +151,8 @@ impl ReportQuery {
             filter,
         };
         let records = read(&selection.query(), &mut selection.calendar)?;
-        Ok(Report::Rows(ReportJson::new(&selection.report(records).rows)))
+        let report = ReportJson::new(&selection.report(records).rows);
+        let rows: Result<_, _> = report.rows.iter().map(serde_json::value::to_raw_value).collect();
+        Ok(Report::Rows { rows: rows.map_err(|error| Problem::unavailable(error.to_string()))?, report })
     }
 }

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use chrono::NaiveDate;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -34,11 +35,12 @@ pub fn router() -> OpenApiRouter<Arc<Server>> {
 
 /// What was used and what it cost, as in `fusebox report --json`.
 #[derive(Debug, Serialize, ToSchema)]
-struct Costs {
+struct Costs<'r> {
     /// The rows of this page.
-    rows: Vec<RowJson>,
+    #[schema(value_type = Vec<RowJson>)]
+    rows: Vec<&'r RawValue>,
     /// The sum of all rows, on all pages.
-    totals: TotalsJson,
+    totals: &'r TotalsJson,
     /// How many rows there are on all pages.
     total: usize,
 }
@@ -165,13 +167,15 @@ async fn list(
     Query(rows): Query<CostsRows>,
     Query(selection): Query<CostsSelection>,
     Query(page): Query<Page>,
-) -> Result<Listed<Costs>, Problem> {
+) -> Result<Listed<Box<RawValue>>, Problem> {
     let query = selection.query(&server, Some(rows.query()?))?;
     let report = server.reports.get(query, server.env_now().now).await?;
-    let Report::Rows(report) = &*report else { return Err(Problem::unavailable("there is no such report")) };
-    let (rows, total) = page.select(&report.rows);
-    let rows = rows.into_iter().cloned().collect();
-    Ok(page.list(&uri, total, Costs { rows, totals: report.totals.clone(), total }))
+    let Report::Rows { report, rows } = &*report else {
+        return Err(Problem::unavailable("there is no such report"));
+    };
+    let (rows, total) = page.select(rows.iter().map(|row| &**row));
+    let costs = serde_json::value::to_raw_value(&Costs { rows, totals: &report.totals, total });
+    Ok(page.list(&uri, total, costs.map_err(|error| Problem::unavailable(error.to_string()))?))
 }
 
 /// What was used today, this week and this month, and this month by model and by project.

@@ -122,7 +122,8 @@ pub fn chosen<'s>(
     snapshot: &'s Arc<Snapshot>,
     choice: &Choice,
 ) -> (Vec<&'s BudgetEntry>, Pager) {
-    let order = server.dashboard.orders.get(snapshot, choice, || sorted(snapshot, choice));
+    let question = (choice.sort, choice.is_descending, choice.ended);
+    let order = server.dashboard.orders.get(snapshot, question, || sorted(snapshot, choice));
     let all = order.iter().map(|at| &snapshot.budgets[*at]);
     Pager::select(all, ROWS, choice.page, |page| choice.with(|new| new.page = page))
 }

@@ -11,8 +11,8 @@ mod cards;
 mod choice;
 mod circuits;
 mod decide;
+mod derived;
 mod events;
-mod orders;
 mod overview;
 mod page;
 mod session;
@@ -29,18 +29,26 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Redirect;
 use axum::routing::{get, post};
+use chrono::NaiveDate;
 
-use self::orders::Orders;
+use self::choice::SortBy;
+use self::derived::Derived;
 use self::page::PageProblem;
 use self::sign_ins::SignIns;
 use self::visitor::HOME;
 use super::Server;
+use super::reports::Report;
+use crate::app::snapshot::Snapshot;
 
 /// What the dashboard keeps in memory.
 #[derive(Default)]
 pub struct Dashboard {
     sign_ins: SignIns,
-    orders: Orders,
+    /// The positions of budgets in a snapshot, by column, whether the largest comes first, and whether budgets of ended
+    /// sessions belong to it.
+    orders: Derived<Snapshot, (SortBy, bool, bool), Vec<usize>>,
+    /// The drawn spend, by last day and number of days.
+    charts: Derived<Report, (NaiveDate, usize), String>,
 }
 
 /// All addresses of the dashboard.

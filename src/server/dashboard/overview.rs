@@ -15,7 +15,7 @@ use super::cards::{Card, cards};
 use super::choice::{Choice, DAYS, Pager, Parameters, SortHead};
 use super::circuits::{self, CircuitLine};
 use super::page::{Frame, Query, page};
-use super::spend::{Chart, Spend};
+use super::spend;
 use super::text::Clock;
 use super::visitor::Visitor;
 use crate::app::snapshot::Snapshot;
@@ -48,7 +48,8 @@ struct Numbers {
     new_alerts: usize,
     /// The newest of them.
     newest_alert: i64,
-    chart: Result<Chart, String>,
+    /// The chart as HTML, or why there is none.
+    chart: Result<Arc<String>, String>,
     /// The ranges of the chart: days, address, whether it is the current one.
     ranges: Vec<(usize, String, bool)>,
 }
@@ -65,10 +66,8 @@ pub async fn show(
     let here = choice.address();
     let numbers = match &view.snapshot {
         Some(snapshot) => {
-            let spend = Spend::read(&server).await;
-            let chart = spend
-                .map(|spend| Chart::new(&spend, choice.days))
-                .map_err(|problem| problem.detail().to_owned());
+            let chart =
+                spend::drawn(&server, choice.days).await.map_err(|problem| problem.detail().to_owned());
             Some(Numbers::new(&server, snapshot, &choice, &clock, chart))
         }
         None => None,
@@ -86,7 +85,7 @@ impl Numbers {
         snapshot: &Arc<Snapshot>,
         choice: &Choice,
         clock: &Clock,
-        chart: Result<Chart, String>,
+        chart: Result<Arc<String>, String>,
     ) -> Self {
         let here = choice.address();
         let (budgets, budget_pager) = budgets::chosen(server, snapshot, choice);

@@ -1,7 +1,9 @@
 //! What was spent on each day, by model, from this machine's ledger, drawn as SVG.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use askama::Template;
 use chrono::{Days, NaiveDate, Weekday};
 
 use super::super::Server;
@@ -23,78 +25,87 @@ const OTHERS: &str = "others";
 
 /// Nano-dollars of each day by model.
 #[derive(Debug, Default)]
-pub struct Spend {
+struct Spend {
     /// The last day.
     today: NaiveDate,
     days: BTreeMap<NaiveDate, Vec<(String, u64)>>,
 }
 
+/// The chart of the last days, as HTML.
+///
+/// # Errors
+/// The ledger cannot be read.
+pub async fn drawn(server: &Server, days: usize) -> Result<Arc<String>, Problem> {
+    let env = server.env_now();
+    let zone = Clock::new(&env).zone;
+    let today = Calendar::new(zone.clone(), Weekday::Mon).day(env.now);
+    // One report for all choices of days.
+    let longest = DAYS.into_iter().max().unwrap_or(1) as u64;
+    let first = today.checked_sub_days(Days::new(longest - 1)).unwrap_or(today);
+    let rows = RowsQuery {
+        grouping: Grouping::Day,
+        since: Some(first),
+        until: None,
+        sort_by: SortBy::Key,
+        descending: false,
+    };
+    let query = ReportQuery { zone, project: None, model: None, rows: Some(rows) };
+    let report = server.reports.get(query, env.now).await?;
+    let draw = || Chart::new(&Spend::new(&report, today), days).render().unwrap_or_default();
+    Ok(server.dashboard.charts.get(&report, (today, days), draw))
+}
+
 impl Spend {
-    /// The spend of the longest choice of days.
-    ///
-    /// # Errors
-    /// The ledger cannot be read.
-    pub async fn read(server: &Server) -> Result<Self, Problem> {
-        let env = server.env_now();
-        let zone = Clock::new(&env).zone;
-        let today = Calendar::new(zone.clone(), Weekday::Mon).day(env.now);
-        let longest = DAYS.into_iter().max().unwrap_or(1) as u64;
-        let first = today.checked_sub_days(Days::new(longest - 1)).unwrap_or(today);
-        let rows = RowsQuery {
-            grouping: Grouping::Day,
-            since: Some(first),
-            until: None,
-            sort_by: SortBy::Key,
-            descending: false,
-        };
-        let query = ReportQuery { zone, project: None, model: None, rows: Some(rows) };
-        let report = server.reports.get(query, env.now).await?;
-        let Report::Rows(report) = &*report else { return Ok(Self { today, ..Self::default() }) };
+    fn new(report: &Report, today: NaiveDate) -> Self {
+        let Report::Rows { report, .. } = report else { return Self { today, ..Self::default() } };
         let days = report.rows.iter().filter_map(|row| {
             let models = row.models.iter().filter(|of| of.totals.usd > 0.0);
             let models = models.map(|of| (short_model(&of.model).to_owned(), nanos_from_usd(of.totals.usd)));
             Some((row.key.as_ref()?.parse().ok()?, models.collect()))
         });
-        Ok(Self { today, days: days.collect() })
+        Self { today, days: days.collect() }
     }
 }
 
 /// The chart.
-#[derive(Default)]
-pub struct Chart {
+#[derive(Template)]
+#[template(path = "spend_chart.html")]
+struct Chart {
+    /// How many days it shows.
+    count: usize,
     /// The models with their sums, the dearest first. Their position is their colour.
-    pub legend: Vec<(usize, String, String)>,
+    legend: Vec<(usize, String, String)>,
     /// The bars.
-    pub bars: Vec<Rectangle>,
+    bars: Vec<Rectangle>,
     /// The days, for the table: date, amounts in the order of the legend, sum. The newest first, without empty days.
-    pub days: Vec<(String, Vec<String>, String)>,
+    days: Vec<(String, Vec<String>, String)>,
     /// The first, the middle and the last date.
-    pub dates: Vec<String>,
+    dates: Vec<String>,
     /// The amount at the top and in the middle.
-    pub scale: Vec<String>,
+    scale: Vec<String>,
     /// The sum of all.
-    pub total: String,
+    total: String,
     /// One sentence that says the same.
-    pub summary: String,
+    summary: String,
 }
 
 /// A part of a bar. The chart is 100 high, and 10 wide for each day.
-pub struct Rectangle {
+struct Rectangle {
     /// The colour.
-    pub model: usize,
+    model: usize,
     /// Left edge.
-    pub x: String,
+    x: String,
     /// Upper edge.
-    pub y: String,
+    y: String,
     /// Height.
-    pub height: String,
+    height: String,
     /// What it says when pointed at.
-    pub title: String,
+    title: String,
 }
 
 impl Chart {
     /// The chart of the last days.
-    pub fn new(spend: &Spend, count: usize) -> Self {
+    fn new(spend: &Spend, count: usize) -> Self {
         let first = spend.today.checked_sub_days(Days::new(count as u64 - 1)).unwrap_or(spend.today);
         let days: Vec<NaiveDate> = first.iter_days().take(count).collect();
         let amounts = |day: &NaiveDate| spend.days.get(day).map_or(&[][..], Vec::as_slice);
@@ -125,6 +136,7 @@ impl Chart {
         let names: Vec<&str> = models.iter().map(|(name, _)| *name).collect();
         let shown = |date: &NaiveDate| date.format("%-d %b").to_string();
         Self {
+            count,
             bars: table.iter().enumerate().flat_map(|(at, day)| bar(at, day, &names, top)).collect(),
             days: table
                 .iter()
@@ -148,13 +160,13 @@ impl Chart {
     }
 
     /// Whether nothing was spent.
-    pub fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.bars.is_empty()
     }
 
     /// The width of the drawing.
-    pub fn width(&self, days: &usize) -> usize {
-        days * 10
+    fn width(&self) -> usize {
+        self.count * 10
     }
 }
 
