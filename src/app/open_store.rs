@@ -123,7 +123,7 @@ pub fn open_shared(
 pub(super) fn corrupt_store_text(aside: &Path) -> String {
     format!(
         "Fusebox: the store was corrupt. It was kept as {} and is being rebuilt from the transcripts and from the ledger \
-         of extensions and resets; alerts and breakers are lost. Run `fusebox status` to finish the rebuild.",
+         of extensions and resets; alerts, breakers and calls of platforms are lost. Run `fusebox status` to finish the rebuild.",
         aside.display()
     )
 }

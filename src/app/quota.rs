@@ -5,8 +5,9 @@ use wildmatch::WildMatch;
 
 use super::status::BudgetStatus;
 use crate::config::Config;
+use crate::domain::alert::BudgetAlert;
 use crate::domain::amount::Count;
-use crate::domain::budget::{Budget, BudgetState, Mode, OnLimit, Scope, threshold_units};
+use crate::domain::budget::{Budget, BudgetState, Mode, OnLimit, Scope, Unit, threshold_units};
 use crate::domain::reservation::{OnExcess, Reservation, reserved_units};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
@@ -106,6 +107,22 @@ impl<'a> Quotas<'a> {
         keys
     }
 
+    /// Claims the alerts of the budgets of a platform and a chain that nobody was shown yet, with these budgets now. The
+    /// caller shows and confirms them.
+    ///
+    /// # Errors
+    /// The store failed; a hook will show them.
+    pub fn claim_alerts(
+        &mut self,
+        platform: &str,
+        chain: &str,
+    ) -> Result<(Vec<BudgetAlert>, Vec<BudgetState>)> {
+        let keys = self.budget_keys(&[(platform.to_owned(), chain.to_owned())]);
+        let states = self.store.states(&keys, self.now)?;
+        let alerts = self.store.claim_alerts(&states, self.now)?;
+        Ok((alerts, states))
+    }
+
     /// Where each platform stands: those configured, those named in budgets, and those with calls. `only`: this one.
     ///
     /// # Errors
@@ -129,7 +146,7 @@ impl<'a> Quotas<'a> {
         for name in self.platforms(only)? {
             let budgets = self.budgets_with(&name, "", &open)?;
             let of_platform = open.iter().filter(|one| one.platform == name);
-            let reservations = of_platform.map(OpenReservation::new).collect();
+            let reservations = of_platform.map(|one| OpenReservation::new(one, &budgets)).collect();
             statuses.push(PlatformStatus { platform: name, budgets, reservations });
         }
         Ok(statuses)
@@ -173,6 +190,15 @@ pub fn named_platforms(config: &Config) -> Vec<String> {
     // Without a wildcard, the pattern is a name.
     let named = platform_budgets(config).map(|budget| &budget.matches);
     names.extend(named.filter(|name| !name.contains(['*', '?'])).cloned());
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// The platforms that the configuration names, and the patterns of budgets, in order.
+pub fn platforms_and_patterns(config: &Config) -> Vec<String> {
+    let mut names = named_platforms(config);
+    names.extend(platform_budgets(config).map(|budget| budget.matches.clone()));
     names.sort();
     names.dedup();
     names
@@ -256,8 +282,8 @@ impl QuotaBudget {
 pub struct OpenReservation {
     /// Its id.
     pub id: String,
-    /// The caller's key.
-    pub key: String,
+    /// The caller's key; `None`: it named none.
+    pub key: Option<String>,
     /// The chain of tasks; empty if none.
     pub chain: String,
     /// The session that made it; empty if none.
@@ -266,6 +292,13 @@ pub struct OpenReservation {
     pub requests: u64,
     /// Tokens.
     pub tokens: u64,
+    /// Dollars.
+    pub usd: Count,
+    /// Whether a budget of the platform counts it; not if it was made before a reset, or in an earlier window.
+    pub counts: bool,
+    /// What it holds.
+    #[serde(skip)]
+    pub amount: Amount,
     /// When it was made (RFC 3339, UTC).
     pub at: String,
     /// When it expires (RFC 3339, UTC).
@@ -273,15 +306,18 @@ pub struct OpenReservation {
 }
 
 impl OpenReservation {
-    fn new(one: &Reservation) -> Self {
+    fn new(one: &Reservation, budgets: &[QuotaBudget]) -> Self {
         let usage = one.reserved.usage;
         Self {
             id: one.id.clone(),
-            key: one.key.clone(),
+            key: one.own_key().map(str::to_owned),
             chain: one.chain.clone(),
             session: one.session.clone(),
             requests: one.reserved.requests,
             tokens: usage.input.saturating_add(usage.output),
+            usd: Count::new(one.reserved.nano_usd, Unit::Usd),
+            counts: budgets.is_empty() || budgets.iter().any(|budget| one.counts_in(&budget.state)),
+            amount: one.reserved,
             at: one.at.to_rfc3339(),
             expires_at: one.expires.to_rfc3339(),
         }

@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 
 use super::quota::request::{RequestArgs, fresh, say_refused};
-use super::quota::{REFUSED, or_store_failed, reservation, while_busy};
+use super::quota::{REFUSED, alerts, or_store_failed, reservation, while_busy};
 use super::select::{self, ConfiguredStore};
 use super::{Io, UsageError};
 use crate::app::quota::Quotas;
@@ -22,7 +22,7 @@ use crate::store::quota::{NewReservation, NotDone, QuotaResult, ReservationName}
 #[command(
     after_help = "The command gets the same standard input, output and error, and the signals that fusebox gets. What it reserved is \
 recorded when it has ended, whether it failed or not, and however long it took. If fusebox is killed meanwhile, that is charged when the \
-reservation expires (--ttl). A --key runs the command once: with a known key it does not run.
+reservation expires (--ttl). A --key runs the command once: with the key of a command that has run, it does not run.
 
 Exit codes: those of the command, and 128 + N if signal N ended it; 126 it is not executable; 127 it was not found. If it did not run: 2 \
 wrong use, or the key is known; 3 a budget has no room; 4 the store cannot be used.
@@ -128,7 +128,7 @@ fn reserve(new: &NewReservation, env: &Env, io: &mut Io) -> anyhow::Result<Optio
         None => Ok(None),
         Some(Reservation { ref key, ref id, .. }) => {
             let fate = known.as_ref().map(reservation::fate).unwrap_or_default();
-            let said = format!("key {key} is known: reservation {id} {fate}. The command was not run");
+            let said = format!("key {key} is known: reservation {id} {fate}");
             Err(UsageError(said).into())
         }
     }
@@ -142,7 +142,13 @@ fn record(new: &NewReservation, is_reserved: bool, config: &Config, env: &Env, i
         true => "the call was not recorded; it is charged when the reservation expires",
         false => "the call was not recorded, and is not counted",
     };
+    let is_recorded = matches!(done, Ok(Ok(_)));
     say_failure(done, failed, io);
+    if is_recorded {
+        let env = fresh(env);
+        let mut store = StoreAccess::for_command(&env, config);
+        alerts::tell((&new.platform, &new.chain), config, &mut store, &env, io);
+    }
 }
 
 /// Releases the reservation of a command that did not run.

@@ -122,7 +122,8 @@ fn wait(args: &WaitArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
             said = true;
             let more = match held.len() {
                 1 => String::new(),
-                n => format!("; so do {} more", n - 1),
+                2 => "; another budget also holds you back".to_owned(),
+                n => format!("; {} more budgets also hold you back", n - 1),
             };
             writeln!(io.err, "fusebox: waiting: {}{more}", held_text(last, &env_now))?;
         }

@@ -64,6 +64,11 @@ impl ReservationState {
             Self::Expired => "expired",
         }
     }
+
+    /// Whether it ended, and nothing was charged: the same key can be reserved again.
+    pub fn is_unused(self) -> bool {
+        matches!(self, Self::Released | Self::Expired)
+    }
 }
 
 /// Calls of a platform that were reserved, used, or both.
@@ -127,6 +132,18 @@ impl Reservation {
         self.value(state.budget.scope) == Some(state.value.as_str())
             && state.window.contains(self.at)
             && since <= self.at
+    }
+
+    /// The caller's own key; `None`: it named none.
+    pub fn own_key(&self) -> Option<&str> {
+        // A random key begins like the end of the id.
+        let is_random = self.key.get(..8).is_some_and(|start| self.id.ends_with(start));
+        Some(self.key.as_str()).filter(|_| !is_random)
+    }
+
+    /// Whether nobody has ended it.
+    pub fn is_open(&self) -> bool {
+        self.state == ReservationState::Open
     }
 
     /// What becomes of it at `now`, if it has expired.

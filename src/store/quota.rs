@@ -221,11 +221,12 @@ struct QuotaStep<'a, R: QuotaRows> {
 }
 
 impl<R: QuotaRows> QuotaStep<'_, R> {
-    /// A key names one request for good: the same key gets the same reservation, whatever has become of it.
+    /// A key names one request: the same key gets the same reservation, unless that one ended without a use.
     fn reserve(&mut self, new: &[NewReservation]) -> Result<QuotaResult> {
         let mut all = Vec::new();
         for one in new {
-            let known = self.rows.find(&one.name())?;
+            let is_over = |known: &Reservation| known.clone().expired(self.now).state.is_unused();
+            let known = self.rows.find(&one.name())?.filter(|known| !is_over(known));
             if let Some(known) = known.as_ref().filter(|known| known.reserved != one.amount) {
                 return Ok(Err(NotDone::Conflict(Box::new(known.clone()))));
             }
@@ -238,6 +239,11 @@ impl<R: QuotaRows> QuotaStep<'_, R> {
             return Ok(Err(NotDone::Refused(Box::new(refusal))));
         }
         for reservation in added {
+            let name = ReservationName::Id(reservation.id.clone());
+            if let Some(before) = self.rows.at(&name.slot())?.filter(Reservation::is_open) {
+                // It has expired, and nobody has noticed.
+                self.rows.put(&before.expired(self.now))?;
+            }
             self.rows.put(reservation)?;
         }
         Ok(Ok(all.into_iter().map(|(reservation, _)| reservation).collect()))
@@ -292,7 +298,8 @@ impl<R: QuotaRows> QuotaStep<'_, R> {
         let is_ended = |id: &str| ended.is_some_and(|all| all.iter().any(|one| one.id == id));
         for one in self.open.iter().filter(|one| !is_ended(&one.id)) {
             let after = one.clone().expired(self.now);
-            if after != *one {
+            // A new reservation may have taken the place of one that expired without a use.
+            if after != *one && self.rows.find(&ReservationName::Id(one.id.clone()))?.is_some() {
                 self.end(&after)?;
             }
         }

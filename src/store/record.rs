@@ -3,6 +3,8 @@
 use super::batch::{Applied, Batch};
 use super::error::Result;
 use super::session::Session;
+use crate::domain::alert::BudgetAlert;
+use crate::domain::budget::BudgetState;
 use crate::domain::event::Event;
 use crate::domain::time::Timestamp;
 
@@ -21,6 +23,13 @@ pub trait Record {
     fn connect(&mut self) -> Result<()> {
         Ok(())
     }
+
+    /// Claims the alerts of budgets that nobody was shown yet, oldest first. The caller shows and
+    /// [confirms](Self::confirm_shown) them.
+    ///
+    /// # Errors
+    /// None was claimed.
+    fn claim_alerts(&mut self, budgets: &[BudgetState], now: Timestamp) -> Result<Vec<BudgetAlert>>;
 
     /// Confirms that these alerts were shown and these events reported. Unconfirmed claims expire.
     ///

@@ -75,6 +75,8 @@ on_both_stores!(
     a_gateway_that_repeats_ids_counts_each_call,
     without_the_cache_it_is_charged_when_it_expires,
     each_threshold_is_told_once,
+    an_agent_settles_no_call_of_its_own,
+    a_run_with_other_settings_counts_here,
 );
 
 fn ready(home: &Home) {
@@ -305,4 +307,45 @@ fn without_a_store_calls_are_allowed_or_denied_as_configured() {
         }
         assert!(!is_denied(&before(&home, "t2", "ls")), "{store_down}");
     }
+}
+
+fn an_agent_settles_no_call_of_its_own(home: &Home) {
+    ready(home);
+    assert!(before(home, "t1", "gemini -p a").is_silent());
+    for settle in [&["quota", "release"][..], &["quota", "record", "--amount", "0"][..]] {
+        let mut command = home.command("fusebox");
+        command.args(settle).args(["--platform", "gemini", "--key", "t1"]).env("CLAUDECODE", "1");
+        let ran = crate::harness::run(&mut command, b"");
+        assert!(ran.code == 2 && ran.stderr.contains("inside an agent's shell"), "{ran:?}");
+    }
+    assert_eq!(standing(home, "gemini"), (0, 1));
+    // Its own it may.
+    let mut command = home.command("fusebox");
+    command.args(["quota", "reserve", "--platform", "gemini", "--key", "mine"]).env("CLAUDECODE", "1");
+    assert_eq!(crate::harness::run(&mut command, b"").code, 0);
+    let mut command = home.command("fusebox");
+    command.args(["quota", "release", "--platform", "gemini", "--key", "mine"]).env("CLAUDECODE", "1");
+    assert_eq!(crate::harness::run(&mut command, b"").code, 0);
+    assert!(after(home, "t1", "gemini -p a").is_silent());
+    assert_eq!(standing(home, "gemini"), (1, 0));
+}
+
+fn a_run_with_other_settings_counts_here(home: &Home) {
+    ready(home);
+    let run = "fusebox run --platform gemini -- gemini -p a";
+    for (at, command) in [run.to_owned(), format!("FUSEBOX_CHAIN=x {run}")].iter().enumerate() {
+        assert!(before(home, &format!("own{at}"), command).is_silent());
+        assert_eq!(standing(home, "gemini"), (0, 0), "`run` counts it: {command}");
+    }
+    let elsewhere = [
+        format!("FUSEBOX_BUDGET_GEMINI_DAILY_LIMIT=99 {run}"),
+        format!("export FUSEBOX_STATE_DIR=/tmp/other; {run}"),
+        format!("env HOME=/tmp/other {run}"),
+        format!("env -i {run}"),
+    ];
+    for (at, command) in elsewhere.iter().enumerate() {
+        assert!(before(home, &format!("t{at}"), command).is_silent(), "{command}");
+        assert_eq!(standing(home, "gemini"), (0, at as u64 + 1), "the hook counts it: {command}");
+    }
+    assert!(is_denied(&before(home, "t9", &elsewhere[0])));
 }

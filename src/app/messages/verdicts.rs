@@ -64,7 +64,7 @@ pub fn quota_refusal(refusal: &Refusal) -> String {
     let amount = |units| quantity(units, state.budget.unit);
     let held = match reserved {
         0 => String::new(),
-        reserved => format!(", and {} more reserved by calls under way", amount(*reserved)),
+        reserved => format!(", and {} more are reserved", amount(*reserved)),
     };
     let (name, step) = (label(&state.budget.name), how_to_continue(state));
     format!(

@@ -1,6 +1,7 @@
 //! `fusebox config`: writes a starter file, and checks and shows the configuration.
 
 mod init;
+mod platform_warnings;
 mod price_warnings;
 mod show;
 
@@ -8,6 +9,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
+use self::platform_warnings::platform_warnings;
 use self::price_warnings::price_warnings;
 use super::Io;
 use super::render::{self, table};
@@ -79,6 +81,7 @@ struct CheckJson {
 
 fn check(mut loaded: LoadedConfig, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     loaded.warnings.extend(price_warnings(&loaded, env.now));
+    loaded.warnings.extend(platform_warnings(&loaded));
     let places = config::paths(env, &agents::project_dir(env, &env.cwd));
     let code = exit_code(&loaded);
     if json {

@@ -1,5 +1,6 @@
 //! `fusebox quota`: where platforms stand, and their reservations. `fusebox run` shares its parts.
 
+pub mod alerts;
 pub mod request;
 pub mod reservation;
 mod reserve;

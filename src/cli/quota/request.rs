@@ -24,13 +24,13 @@ pub struct RequestArgs {
     #[arg(long, value_name = "NAME", value_parser = values::name)]
     pub platform: String,
     /// Requests.
-    #[arg(long, value_name = "N", value_parser = values::some, default_value = "1")]
+    #[arg(long, value_name = "N", value_parser = values::some, default_value = "1", allow_negative_numbers = true)]
     amount: u64,
     /// Tokens, for budgets in tokens.
-    #[arg(long, value_name = "N", value_parser = values::some)]
+    #[arg(long, value_name = "N", value_parser = values::some, allow_negative_numbers = true)]
     tokens: Option<u64>,
     /// Dollars, for budgets in dollars, such as 0.05.
-    #[arg(long, value_name = "X", value_parser = budget::parse_dollars)]
+    #[arg(long, value_name = "X", value_parser = budget::parse_dollars, allow_negative_numbers = true)]
     usd: Option<WrittenAmount>,
     /// How long the call may take, in seconds or as 30m or 2h [default: the platform's ttl, else 1h].
     #[arg(long, value_name = "SECONDS", value_parser = values::span_ms)]
@@ -111,12 +111,17 @@ pub fn nanos(usd: WrittenAmount) -> anyhow::Result<u64> {
 /// # Errors
 /// It is neither configured nor counted by a budget.
 pub fn ensure_known(config: &Config, platform: &str) -> anyhow::Result<()> {
+    if platform.contains(['*', '?']) {
+        return Err(UsageError(format!("platform {platform}: name one platform, without * and ?")).into());
+    }
     if quota::is_known(config, platform) {
         return Ok(());
     }
-    let known = quota::named_platforms(config).join(", ");
+    let known = quota::platforms_and_patterns(config).join(", ");
     let known = match known.is_empty() {
-        true => "none is configured: add a [[budget]] with scope = \"platform\" and match = NAME".to_owned(),
+        true => "none is configured: add a [[budget]] with scope = \"platform\" and match = NAME to your \
+                 configuration (`fusebox config init` writes one)"
+            .to_owned(),
         false => format!("platforms: {known}"),
     };
     Err(UsageError(format!("no platform named {platform}; {known}")).into())
@@ -145,9 +150,11 @@ pub fn say_refused(refusal: &Refusal, now: Timestamp, io: &mut Io) -> std::io::R
     let Refusal { state, reserved, asked } = refusal;
     let unit = state.budget.unit;
     let (name, scope, value) = (&state.budget.name, state.budget.scope.name(), &state.value);
-    let (asked, limit) = (counted(*asked, unit), quantity(state.limit(), unit));
+    let (asked, limit) = (counted(*asked, unit), counted(state.limit(), unit));
     let (used, reserved) = (number(state.used, unit), number(*reserved, unit));
+    let is_too_much = refusal.asked > state.limit();
     let resets = match state.window.end {
+        _ if is_too_much => "That is more than the whole limit".to_owned(),
         Some(end) => format!("It resets at {} (in {})", end.to_rfc3339(), duration(end.millis_since(now))),
         None => "It never resets by itself".to_owned(),
     };

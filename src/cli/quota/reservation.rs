@@ -22,7 +22,8 @@ pub struct AnswerJson {
 #[derive(Serialize)]
 pub struct ReservationJson {
     id: String,
-    key: String,
+    /// `null`: the caller named none.
+    key: Option<String>,
     platform: String,
     chain: String,
     /// `open`, `used`, `estimated`, `released`, `expired`.
@@ -60,7 +61,7 @@ impl ReservationJson {
     pub fn new(one: &Reservation) -> Self {
         Self {
             id: one.id.clone(),
-            key: one.key.clone(),
+            key: one.own_key().map(str::to_owned),
             platform: one.platform.clone(),
             chain: one.chain.clone(),
             state: one.state.name(),

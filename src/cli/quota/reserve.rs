@@ -14,10 +14,11 @@ use crate::store::quota::NotDone;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A reservation that is neither recorded nor released expires after its --ttl, and nothing is charged. With the same --key, \
-the answer is the same, and nothing more is reserved, whatever has become of the reservation. The clock of the store decides.
+the answer is the same, and nothing more is reserved. After it was released, or expired without a charge, the same key reserves again; \
+after its use was recorded, it is refused (exit code 2). The clock of the store decides.
 
-Exit codes: 0 reserved; 1 failed; 2 wrong use, or the key was used for another amount; 3 a budget has no room; 4 the store cannot be \
-used.
+Exit codes: 0 reserved; 1 failed; 2 wrong use, or the key was used for another amount, or its use was recorded; 3 a budget has no room; \
+4 the store cannot be used.
 
 Examples:
   id=$(fusebox quota reserve --platform gemini) || exit
@@ -63,13 +64,18 @@ pub fn run(args: &ReserveArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Err(NotDone::NotFound) => None,
     };
     let Some(made) = made.map(|made| made.expired(now)) else { anyhow::bail!("the store reserved nothing") };
-    if made.id != id {
-        let key = &made.key;
-        writeln!(io.err, "fusebox: key {key} is known: reservation {} {}", made.id, fate(&made))?;
-    }
     if args.json {
         render::json(io.out, &AnswerJson { reservation: ReservationJson::new(&made), budgets })?;
-    } else {
+    }
+    if made.id != id {
+        let known = format!("key {} is known: reservation {} {}", made.key, made.id, fate(&made));
+        if !made.is_open() {
+            // Whoever called the platform again would not be counted.
+            return Err(UsageError(format!("{known}. Use another --key for another call")).into());
+        }
+        writeln!(io.err, "fusebox: {known}")?;
+    }
+    if !args.json {
         writeln!(io.out, "{}", made.id)?;
     }
     Ok(0)

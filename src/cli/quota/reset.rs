@@ -78,7 +78,8 @@ pub fn run(args: &ResetArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         return Err(UsageError(format!("no budget counts platform {platform}")).into());
     }
     let names = requests.iter().map(|request| request.budget.as_str()).collect::<Vec<_>>().join(", ");
-    if !yes && !confirm::ask(&format!("Reset {names} for {platform}?"), io)? {
+    let names = format!("{} {names}", if requests.len() == 1 { "budget" } else { "budgets" });
+    if !yes && !confirm::ask(&format!("Reset {names} of platform {platform}?"), io)? {
         writeln!(io.err, "Nothing was changed.")?;
         return Ok(2);
     }

@@ -1,10 +1,10 @@
 //! `fusebox quota record` and `release`: end reservations.
 
 use super::super::select::{self, ConfiguredStore};
-use super::super::{Io, UsageError, budget, render, values};
-use super::REFUSED;
+use super::super::{Io, UsageError, budget, person_only, render, values};
 use super::request::{self, amount_text, say_refused};
 use super::reservation::{AnswerJson, RefusedJson, ReservationJson, fate};
+use super::{REFUSED, alerts};
 use crate::app::quota::{QuotaBudget, Quotas};
 use crate::config::Config;
 use crate::domain::amount::WrittenAmount;
@@ -19,7 +19,7 @@ use crate::store::quota::{NotDone, QuotaResult, ReservationName};
 #[derive(Debug, clap::Args)]
 struct NameArgs {
     /// The id that `quota reserve` printed.
-    #[arg(long, value_name = "ID", value_parser = values::key, conflicts_with_all = ["platform", "key"], required_unless_present = "platform")]
+    #[arg(long, value_name = "ID", value_parser = values::key, conflicts_with_all = ["platform", "key"], required_unless_present_any = ["platform", "key"])]
     id: Option<String>,
     /// The platform.
     #[arg(long, value_name = "NAME", value_parser = values::name)]
@@ -142,6 +142,7 @@ pub fn record(args: &RecordArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Some(name) => store.call(|store| store.reservation(name))?,
         None => None,
     };
+    refuse_of_tool_call(known.as_ref(), "fusebox quota record", env)?;
     let (name, used, or_new) = match (&known, &args.name.platform) {
         (Some(known), _) => {
             let used = args.used.over(known.reserved, &config, env.now)?;
@@ -164,7 +165,12 @@ pub fn record(args: &RecordArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
             with_budgets(&mut quotas, result, args.json)
         })
         .map_err(|error| select::with_unchanged(error.into()))?;
-    answer(done, &args.name, args.json, "Recorded", io)
+    let recorded = done.0.as_ref().ok().and_then(|all| all.first()).cloned();
+    let code = answer(done, &args.name, args.json, "Recorded", io)?;
+    if let Some(Reservation { platform, chain, .. }) = recorded {
+        alerts::tell((&platform, &chain), &config, &mut store, env, io);
+    }
+    Ok(code)
 }
 
 /// Release a reservation: nothing was used.
@@ -198,6 +204,11 @@ pub fn release(args: &ReleaseArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8>
     };
     let ConfiguredStore { config, mut store } =
         select::open_current(env, io.err).map_err(select::with_unchanged)?;
+    let known = store.call(|store| store.reservation(&name))?;
+    if let (None, Some(platform)) = (&known, &args.name.platform) {
+        request::ensure_known(&config, platform)?;
+    }
+    refuse_of_tool_call(known.as_ref(), "fusebox quota release", env)?;
     let done = store
         .call(|store| {
             let mut quotas = Quotas::new(store, &config, env.now)?;
@@ -206,6 +217,16 @@ pub fn release(args: &ReleaseArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8>
         })
         .map_err(|error| select::with_unchanged(error.into()))?;
     answer(done, &args.name, args.json, "Released", io)
+}
+
+/// Refuses an agent that would settle the reservation of its own tool call: the hooks do.
+fn refuse_of_tool_call(known: Option<&Reservation>, command: &str, env: &Env) -> anyhow::Result<()> {
+    match known.filter(|known| !known.session.is_empty()) {
+        Some(_) => {
+            person_only::refuse_in_agent(env, &format!("{command}, for a reservation of a tool call,"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// What was done, when by the store's clock, and the budgets after it.
@@ -247,7 +268,10 @@ fn answer(done: Settled, name: &NameArgs, json: bool, what: &str, io: &mut Io) -
 fn said(what: &str, ended: &Reservation) -> String {
     let Reservation { id, platform, .. } = ended;
     match what {
-        "Recorded" => format!("Recorded {} of {platform} ({id})", amount_text(&ended.used)),
+        "Recorded" => {
+            let estimate = if ended.used.nano_usd_estimated > 0 { ", dollars estimated" } else { "" };
+            format!("Recorded {} of {platform} ({id}{estimate})", amount_text(&ended.used))
+        }
         _ => format!("Reservation {id} of {platform} {}", fate(ended)),
     }
 }

@@ -12,9 +12,8 @@ use super::request::{amount_text, ensure_known};
 use crate::app::messages::amounts::{duration, number, quantity};
 use crate::app::quota::{OpenReservation, PlatformStatus, QuotaBudget, Quotas};
 use crate::domain::amount::Count;
-use crate::domain::budget::{Mode, Unit};
+use crate::domain::budget::{Mode, OnLimit, Unit};
 use crate::domain::time::Timestamp;
-use crate::domain::usage::{Amount, Usage};
 use crate::domain::window::Zone;
 use crate::platform::Env;
 use crate::zoneinfo;
@@ -39,7 +38,7 @@ pub struct StatusArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   fusebox quota summary
-  fusebox quota summary --json | jq '.gemini.remaining'")]
+  fusebox quota summary --json | jq '.gemini.available'")]
 pub struct SummaryArgs {
     /// Write JSON.
     #[arg(long)]
@@ -154,6 +153,8 @@ fn print_budget(budget: &QuotaBudget, widest: usize, when: &When, io: &mut Io) -
     }
     if state.budget.mode == Mode::Shadow {
         parts.push("shadow".to_owned());
+    } else if state.budget.on_limit == OnLimit::Warn {
+        parts.push("only warns".to_owned());
     }
     parts.push(match state.window.end {
         Some(end) => format!("resets {} ({})", when.date(end), when.ahead(end)),
@@ -193,24 +194,32 @@ fn percents(thresholds: &[f64]) -> String {
 }
 
 fn reservation_text(one: &OpenReservation, when: &When) -> String {
-    let usage = Usage { input: one.tokens, ..Usage::default() };
-    let amount = amount_text(&Amount { requests: one.requests, usage, ..Amount::default() });
+    let amount = amount_text(&one.amount);
     let expires = Timestamp::parse(&one.expires_at).unwrap_or(when.now);
     let mut parts = vec![format!("{}  {amount}", one.id), format!("expires {}", when.ahead(expires))];
-    // A random key is in the id.
-    let is_random = |name: &str| name.get(..8).is_some_and(|start| one.id.ends_with(start));
-    let named = [("key", &one.key), ("chain", &one.chain), ("session", &one.session)];
-    let named = named.into_iter().filter(|(_, name)| !name.is_empty() && !is_random(name));
+    // Without a chain of its own, a call belongs to the chain of its session.
+    let chain = Some(one.chain.as_str()).filter(|chain| *chain != one.session);
+    let named = [("key", one.key.as_deref()), ("chain", chain), ("session", Some(one.session.as_str()))];
+    let named =
+        named.into_iter().filter_map(|(what, name)| Some((what, name.filter(|name| !name.is_empty())?)));
     parts.extend(named.map(|(what, name)| format!("{what} {}", fit::fit(name, 40))));
+    if !one.counts {
+        parts.push("from before, no longer counts".to_owned());
+    }
     parts.join(" · ")
 }
 
 /// The summary of a platform.
 #[derive(Serialize)]
 struct SummaryJson {
+    /// The name of the budget.
+    budget: String,
     used: Count,
     limit: Count,
+    /// Limit − used.
     remaining: Count,
+    /// Limit − used − reserved.
+    available: Count,
     percent_used: f64,
     alerts_triggered: Vec<f64>,
     reserved: Count,
@@ -222,9 +231,11 @@ impl SummaryJson {
     fn new(budget: &QuotaBudget) -> Self {
         let status = &budget.status;
         Self {
+            budget: budget.state.budget.name.clone(),
             used: status.used,
             limit: status.limit,
             remaining: status.remaining,
+            available: budget.available,
             percent_used: budget.percent_used,
             alerts_triggered: budget.alerts_triggered.clone(),
             reserved: budget.reserved,
@@ -266,14 +277,19 @@ pub fn summary(args: &SummaryArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8>
             format!("{:.2}%", budget.percent_used),
             short(state.used, unit),
             short(state.limit(), unit),
-            short(state.remaining(), unit),
+            short(budget.reserved_units, unit),
+            short(state.remaining().saturating_sub(budget.reserved_units), unit),
             unit.noun().to_owned(),
             percents(&budget.alerts_triggered),
             state.window.end.map_or_else(|| "never".to_owned(), |end| when.ahead(end)),
         ]
     };
     let rows: Vec<Vec<String>> = all.iter().map(row).collect();
-    let header = ["PLATFORM", "%", "USED", "LIMIT", "LEFT", "UNIT", "ALERTS", "RESETS"];
-    write!(io.out, "{}", table::table_or_lines(&header, &["%", "USED", "LIMIT", "LEFT"], &rows, 2))?;
+    let header = ["PLATFORM", "%", "USED", "LIMIT", "RESERVED", "LEFT", "UNIT", "ALERTS", "RESETS"];
+    write!(
+        io.out,
+        "{}",
+        table::table_or_lines(&header, &["%", "USED", "LIMIT", "RESERVED", "LEFT"], &rows, 2)
+    )?;
     Ok(0)
 }

@@ -94,6 +94,16 @@ impl<'a> Analysis<'a> {
         }
     }
 
+    /// Whether the variables changed for a program, or before it, decide which settings and which store Fusebox uses.
+    pub fn changes_settings(&self, changed: &[String]) -> bool {
+        let decides = |name: &String| {
+            let is_label = matches!(name.as_str(), "FUSEBOX_CHAIN" | "FUSEBOX_TASK" | "FUSEBOX_TASK_TYPE");
+            let is_setting = name.starts_with("FUSEBOX_") || name.starts_with("XDG_");
+            !is_label && (is_setting || matches!(name.as_str(), "*" | "HOME" | "PATH"))
+        };
+        changed.iter().chain(&self.exported).chain(self.variables.keys()).any(decides)
+    }
+
     /// Whether `characters` more may be analysed. If not, they stay unknown.
     pub fn spend(&mut self, characters: usize) -> bool {
         let enough = self.chars_left >= characters;

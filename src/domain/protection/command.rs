@@ -94,6 +94,8 @@ impl Analysis<'_> {
             && let Some((program, arguments)) = command.split_first()
         {
             let (program, arguments) = (program.clone(), arguments.to_vec());
+            // With other settings it may count elsewhere, or nowhere.
+            let platform = platform.filter(|_| !self.changes_settings(&changed));
             let outer = std::mem::replace(&mut self.counted_as, platform);
             let printed = self.run_program(&program, &arguments, input, changed, left - 1);
             self.counted_as = outer;

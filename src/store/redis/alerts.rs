@@ -67,16 +67,29 @@ impl RedisStore {
         if raise.is_empty() && !shows {
             return Ok((Vec::new(), Vec::new()));
         }
-        let (keys, session) = (&self.keys, &batch.session.id);
+        let agent = step.agent.as_deref().map(|agent| (batch.session.id.as_str(), agent));
+        self.claim(&raise, step.unshown.clone(), agent, batch.now)
+    }
+
+    /// Raises these alerts, and claims those in the lists `show` and the events for an agent of a session.
+    pub(super) fn claim(
+        &mut self,
+        raise: &[serde_json::Value],
+        show: Vec<String>,
+        agent: Option<(&str, &str)>,
+        now: Timestamp,
+    ) -> Result<(Vec<BudgetAlert>, Vec<Event>)> {
+        let keys = &self.keys;
+        let session = agent.map_or("", |(session, _)| session);
         // In milliseconds: the end of a claim made now, and the latest plausible end of any claim.
-        let [ends, latest] = [1, 2].map(|times| batch.now.plus_millis(times * CLAIM_MS).0);
+        let [ends, latest] = [1, 2].map(|times| now.plus_millis(times * CLAIM_MS).0);
         let ask = json!({
-            "data_ttl": RETENTION_S, "decided_ttl": DECISIONS_S, "raise": raise, "show": step.unshown,
-            "tell": step.agent.as_deref().map_or(json!(false), |agent| json!(agent)),
+            "data_ttl": RETENTION_S, "decided_ttl": DECISIONS_S, "raise": raise, "show": show,
+            "tell": agent.map_or(json!(false), |(_, agent)| json!(agent)),
             "untold": keys.untold_events(session), "events": keys.events(session), "event": keys.event(""),
             "alert": keys.alert(""), "alerts": keys.alerts(), "alert_number": keys.alert_number(),
             "metrics": keys.metrics(), "max_labels": MAX_LABELS,
-            "machine": self.machine, "now": batch.now.0, "ends": ends, "latest": latest,
+            "machine": self.machine, "now": now.0, "ends": ends, "latest": latest,
         });
         // Ids and their records.
         type Entries = Vec<(i64, Vec<u8>)>;

@@ -10,6 +10,7 @@ use super::scripts::{STEP, command, decode, parse};
 use super::session_record::{intern, touch_session};
 use super::step::{CounterRead, MovedCounters, Step, StepResult, parse_counts};
 use super::unit_of_work::UnitOfWork;
+use crate::domain::alert::BudgetAlert;
 use crate::domain::breaker::circuit::CircuitBreaker;
 use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::counter::CounterKey;
@@ -103,6 +104,11 @@ impl Record for RedisStore {
 
     fn connect(&mut self) -> Result<()> {
         self.scripts.connect().map(drop)
+    }
+
+    fn claim_alerts(&mut self, budgets: &[BudgetState], now: Timestamp) -> Result<Vec<BudgetAlert>> {
+        let show = budgets.iter().map(|state| alerts::unshown_key(&self.keys, state)).collect();
+        Ok(self.claim(&[], show, None, now)?.0)
     }
 
     fn confirm_shown(&mut self, alerts: &[i64], events: &[i64]) -> Result<()> {

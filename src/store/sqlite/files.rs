@@ -74,3 +74,11 @@ pub(super) fn unusable(path: &Path, problem: &str) -> StoreError {
             .into(),
     }
 }
+
+/// The same for an error of the store, unless it already says so.
+pub(super) fn unusable_by(path: &Path, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unusable { .. } => error,
+        other => unusable(path, &other.to_string()),
+    }
+}

@@ -22,7 +22,9 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use self::files::{FileId, file_id, has_quarantined, lock, make_private_file, quarantine, unusable};
+use self::files::{
+    FileId, file_id, has_quarantined, lock, make_private_file, quarantine, unusable, unusable_by,
+};
 use super::Result;
 use super::cache_file::{lock_exclusive, lock_shared};
 use super::error::BackendErrorKind;
@@ -120,8 +122,9 @@ impl SqliteStore {
         drop(shared);
         make_private_dir(dir)?;
         // Exclusive lock: create what is missing, migrate what is old, quarantine what is corrupt.
-        let _lock = lock(dir, lock_exclusive)
-            .map_err(|e| unusable(&path, &first.map_or_else(|| e.to_string(), |first| first.to_string())))?;
+        let _lock = lock(dir, lock_exclusive).map_err(|error| {
+            first.map_or_else(|| unusable(&path, &error.to_string()), |first| unusable_by(&path, first))
+        })?;
         let installed = installed();
         let (store, quarantined) = match Self::make(&path, installed) {
             Err(error) if error.is_corrupt() => {
@@ -130,7 +133,7 @@ impl SqliteStore {
             }
             other => (other, None),
         };
-        let store = store.map_err(|error| unusable(&path, &error.to_string()))?;
+        let store = store.map_err(|error| unusable_by(&path, error))?;
         Ok(OpenedStore { store, quarantined })
     }
 

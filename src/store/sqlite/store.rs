@@ -9,7 +9,7 @@ use super::{
     LOG_BYTES, LOG_BYTES_IDLE, SqliteStore, agent_state_rows, alerts, counters, events, messages, meta,
     metrics, operations, quota, sessions,
 };
-use crate::domain::alert::{Acknowledgement, AlertRecord};
+use crate::domain::alert::{Acknowledgement, AlertRecord, BudgetAlert};
 use crate::domain::breaker::circuit::Trip;
 use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::event::{CircuitDecision, Event};
@@ -30,6 +30,10 @@ use crate::store::{
 impl Record for SqliteStore {
     fn apply(&mut self, batch: &Batch) -> Result<Applied> {
         self.write(|db| messages::apply(db, batch))
+    }
+
+    fn claim_alerts(&mut self, budgets: &[BudgetState], now: Timestamp) -> Result<Vec<BudgetAlert>> {
+        self.write(|db| alerts::claim(db, budgets, now))
     }
 
     fn confirm_shown(&mut self, alerts: &[i64], events: &[i64]) -> Result<()> {

@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::Shared;
+use super::{Shared, TENANT};
 use crate::harness::{Home, message};
+use crate::redis::Options;
+use crate::redis::users::{self, PASSWORD};
 
 #[test]
 fn lines_go_to_one_place_and_what_they_mean_to_another() {
@@ -117,4 +119,29 @@ fn no_command_is_allowed_that_is_not_used() {
     // The operator's: those of the hooks and more.
     assert_eq!(unused(&users[1]), [] as [Value; 0]);
     assert!(!home.journal().contains("denies"), "{}", home.journal());
+}
+
+/// Calls of platforms are in no transcript, so only the server's file can bring them back.
+#[test]
+fn with_the_documented_default_user_an_append_only_file_is_loaded() {
+    let line = "user default off ~* &* +@all";
+    assert!(include_str!("../../../docs/shared-store.md").contains(line));
+    let printed = Home::new().fusebox(&["redis", "acl", "--tenant", TENANT]).stdout;
+    let users = format!("{line}\n{}", users::with_password(&printed));
+    let mut server =
+        Options::default().acl(&users).set("appendonly", "yes").set("appendfsync", "always").start();
+    let password = server.path("password");
+    std::fs::write(&password, PASSWORD).unwrap();
+    let home = Home::new()
+        .var("FUSEBOX_STORE_REDIS_URL", &server.socket_url().replace("//", "//fusebox-hook@"))
+        .var("FUSEBOX_STORE_REDIS_PASSWORD_FILE", &password)
+        .var("FUSEBOX_STORE_TENANT", TENANT);
+    home.configure(
+        "[[budget]]\nname = \"day\"\nscope = \"platform\"\nmatch = \"gemini\"\nunit = \"requests\"\nlimit = 9\nwindow = \"month\"\n",
+    );
+    let recorded = home.fusebox(&["quota", "record", "--platform", "gemini"]);
+    assert_eq!(recorded.code, 0, "{recorded:?}");
+    server.restart();
+    let summary = home.fusebox(&["quota", "summary", "--json"]).json();
+    assert_eq!(summary["gemini"]["used"], 1, "{summary}");
 }

@@ -14,6 +14,7 @@ on_both_stores!(
     what_has_ended_cannot_end_otherwise,
     a_person_resets_a_platform,
     a_chain_has_its_own_limit,
+    passed_thresholds_are_told_once,
     a_platform_says_what_to_do_with_more_than_reserved,
 );
 
@@ -74,11 +75,17 @@ fn a_key_is_one_request_for_good(world: &World) {
     }
     assert_eq!(world.gemini(), [0, 7], "each key once");
     world.done("quota record --platform gemini --key a");
+    // Whoever called the platform again would not be counted.
     let again = reserve("a", 1);
-    assert!(again.code == 0 && again.stderr.contains("was recorded: 1 request"), "{again:?}");
+    assert!(again.code == 2 && again.stderr.contains("was recorded: 1 request"), "{again:?}");
+    assert_eq!(again.stdout, "");
+    // A job that failed releases, and tries again under the same key.
     world.done("quota release --platform gemini --key %s\\n");
-    assert!(reserve("%s\\n", 1).stderr.contains("was released"));
     assert_eq!(world.gemini(), [1, 5]);
+    let again = reserve("%s\\n", 2);
+    assert_eq!((again.code, again.stderr.as_str()), (0, ""), "{again:?}");
+    assert_eq!(world.gemini(), [1, 7]);
+    world.done("quota release --platform gemini --key %s\\n");
     // Another platform's keys are others.
     world.done("quota reserve --platform codex --key a");
     assert_eq!(world.gemini(), [1, 5]);
@@ -201,4 +208,35 @@ fn a_platform_says_what_to_do_with_more_than_reserved(world: &World) {
     world.fails("quota record --platform gemini --amount 2", 3, "no room");
     world.done(&format!("quota record --id {id} --amount 3"));
     assert_eq!(world.gemini(), [10, 0]);
+}
+
+fn passed_thresholds_are_told_once(world: &World) {
+    let told = world.home.path("told");
+    let command = format!("[alerts]\ncommand = [\"sh\", \"-c\", \"cat >> {}\"]\n", told.display());
+    world.home.configure(&format!("{command}{}", super::BUDGETS));
+    let said = |line: &str| {
+        let ran = world.fusebox(line);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.stderr
+    };
+    assert_eq!(said("quota record --platform gemini --amount 4"), "");
+    // Two at once: the higher one.
+    let first = said("quota record --platform gemini --amount 4");
+    assert!(first.contains("80.00% used: 8 of 10 requests") && first.lines().count() == 1, "{first}");
+    assert_eq!(said("run --platform codex --tokens 5 -- true"), "");
+    let second = said("run --platform gemini -- true");
+    assert!(second.contains("90.00% used"), "{second}");
+    assert_eq!(said("quota record --platform gemini"), "");
+    // The person's program runs by itself.
+    let thresholds = || -> Vec<f64> {
+        let lines = std::fs::read_to_string(&told).unwrap_or_default();
+        let whole = lines.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let mut all: Vec<f64> = whole.filter_map(|alert| alert["threshold"].as_f64()).collect();
+        all.sort_by(f64::total_cmp);
+        all
+    };
+    while thresholds().len() < 3 {
+        std::thread::yield_now();
+    }
+    assert_eq!(thresholds(), [0.5, 0.8, 0.9]);
 }

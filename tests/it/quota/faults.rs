@@ -94,8 +94,10 @@ impl Count {
 
     /// Counts a `reserve`. Returns its exit code.
     fn reserve(&mut self, key: &str, amount: u64, ttl: i64) -> i32 {
-        match self.keys.get(key) {
-            Some(known) if known.amount == amount => 0,
+        // After a release, or an expiry, the key is free again.
+        let is_free = |known: &&Known| matches!(known.fate, Fate::Released | Fate::Expired);
+        match self.keys.get(key).filter(|known| !is_free(known)) {
+            Some(Known { fate: Fate::Open, amount: reserved, .. }) if *reserved == amount => 0,
             Some(_) => 2,
             None if amount > self.room() => 3,
             None => {

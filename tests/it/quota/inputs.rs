@@ -94,7 +94,7 @@ fn a_platform_that_nothing_counts_is_refused() {
         "run --platform gemni -- true",
         "wait --until-reset --platform gemni",
     ] {
-        world.fails(line, 2, "no platform named gemni; platforms: gemini, search");
+        world.fails(line, 2, "no platform named gemni; platforms: codex*, gemini, search");
     }
     // A pattern makes all its names known.
     world.done("quota reserve --platform codex-2");

@@ -75,7 +75,13 @@ fn what_cannot_start_is_released(world: &World) {
     );
     world.fails(&format!("run --platform gemini -- {}", plain.display()), 126, "permission denied");
     world.fails("run --platform gemini -- /", 126, "permission denied");
+    // It never ran, so its key is free.
+    world.fails("run --platform gemini --key k -- no-such-program-here", 127, "command not found");
     assert_eq!(world.gemini(), [0, 0]);
+    world.done("run --platform gemini --key k -- true");
+    assert_eq!(world.gemini(), [1, 0]);
+    world.fails("run --platform gemini --key k -- true", 2, "was not run: key k is known");
+    assert_eq!(world.gemini(), [1, 0]);
 }
 
 fn what_is_refused_does_not_run(world: &World) {

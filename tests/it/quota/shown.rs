@@ -15,8 +15,9 @@ fn the_summary_has_these_keys(world: &World) {
     let gemini = json["gemini"].as_object().unwrap();
     let keys: BTreeSet<&str> = gemini.keys().map(String::as_str).collect();
     let expected =
-        ["alerts_triggered", "limit", "percent_used", "remaining", "reserved", "resets_at", "unit", "used"];
-    assert_eq!(keys, BTreeSet::from(expected));
+        "alerts_triggered available budget limit percent_used remaining reserved resets_at unit used";
+    assert_eq!(keys, BTreeSet::from_iter(expected.split(' ')));
+    assert_eq!((&gemini["budget"], &gemini["available"]), (&json!("day"), &json!(1)));
     assert_eq!((&gemini["used"], &gemini["limit"], &gemini["remaining"]), (&json!(8), &json!(10), &json!(2)));
     assert_eq!((&gemini["percent_used"], &gemini["reserved"]), (&json!(80.0), &json!(1)));
     assert_eq!((&gemini["alerts_triggered"], &gemini["unit"]), (&json!([50.0, 80.0]), &json!("requests")));
@@ -62,6 +63,15 @@ fn the_status_says_what_is_used_reserved_and_left(world: &World) {
     assert_eq!(gemini["budgets"][0]["available"], 2);
     assert_eq!(gemini["reservations"][0]["id"], id.as_str());
     assert_eq!(gemini["reservations"][0]["key"], "build-42");
+    assert_eq!(gemini["reservations"][0]["counts"], true);
+    world.pass(1_000);
+    world.done("quota reset --platform gemini --reason x --yes");
+    let text = world.done("quota status --platform gemini");
+    assert!(text.contains("reserved 0") && text.contains("from before, no longer counts"), "{text}");
+    let id = world.done("quota reserve --platform search --usd 0.25");
+    let search = world.fusebox("quota status --platform search --json").json();
+    let one = &search[0]["reservations"][0];
+    assert_eq!((&one["id"], &one["key"], &one["usd"]), (&json!(id), &json!(null), &json!(0.25)));
 }
 
 #[test]

@@ -35,13 +35,12 @@ fn what_expires_is_released(world: &World) {
     assert_eq!(again.code, 0, "{again:?}");
     assert_eq!(world.gemini(), [0, 2]);
     world.done(&format!("quota release --id {id}"));
-    // The same key after it expired holds nothing, and says so.
+    // The same key after it expired reserves anew, and needs room.
     world.pass(2 * HOUR_MS);
-    let again = world.fusebox("quota reserve --platform gemini --amount 2 --key b");
-    assert!(again.code == 0 && again.stderr.contains("expired, and nothing was charged"), "{again:?}");
-    let json = world.fusebox("quota reserve --platform gemini --amount 2 --key b --json").json();
-    assert_eq!(json["reservation"]["state"], "expired");
-    assert_eq!(world.gemini(), [0, 0]);
+    world.done("quota reserve --platform gemini --amount 9");
+    world.fails("quota reserve --platform gemini --amount 2 --key b", 3, "no room");
+    world.done("quota reserve --platform gemini --amount 1 --key b");
+    assert_eq!(world.gemini(), [0, 10]);
 }
 
 fn a_platform_says_when_its_reservations_expire(world: &World) {
