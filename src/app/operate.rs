@@ -291,9 +291,13 @@ fn apply(
         return Err(Refusal::NotCounted { name, scope: scope.name(), value: request.value.clone(), matches });
     }
     ensure_known(env, &budget, &request.value)?;
-    // Calls are dated by the store's clock, so decisions about them must be, too.
-    let is_of_calls = matches!(budget.scope, Scope::Platform | Scope::Chain);
-    let now = if is_of_calls { store.call(|store| store.store_time(env.now))? } else { env.now };
+    // Calls of platforms are dated by the store's clock, so decisions about them must be, too. Chains also count responses,
+    // which are dated by the machine.
+    let now = if budget.scope == Scope::Platform {
+        store.call(|store| store.store_time(env.now))?
+    } else {
+        env.now
+    };
     let env = &Env { now, ..env.clone() };
     let key = BudgetKey { budget: budget.clone(), value: request.value.clone() };
     let before = budget_state(store, &key, env.now)?;

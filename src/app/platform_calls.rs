@@ -31,8 +31,12 @@ pub fn reserve(ctx: &mut SessionContext, request: &ToolRequest) -> Option<HoldRe
         return None;
     }
     let key = request.id.clone().unwrap_or_else(random_text);
-    let mut reserved = try_reserve(ctx, &wanted, &key);
-    let has_ended = |one: &Reservation| one.state != ReservationState::Open;
+    // Other sessions may have calls of the same id.
+    let new = new_reservations(ctx, &wanted, &format!("{}/{key}", ctx.session().id));
+    let made: Vec<String> = new.iter().map(NewReservation::id).collect();
+    let mut reserved = try_reserve(ctx, new);
+    let now = ctx.env.now;
+    let has_ended = |one: &Reservation| one.clone().expired(now).state != ReservationState::Open;
     let is_other_call = match &reserved {
         Ok(Ok(all)) => all.iter().any(has_ended),
         Ok(Err(NotDone::Conflict(_))) => true,
@@ -40,7 +44,9 @@ pub fn reserve(ctx: &mut SessionContext, request: &ToolRequest) -> Option<HoldRe
     };
     if is_other_call {
         // Some gateways repeat the ids of calls.
-        reserved = try_reserve(ctx, &wanted, &random_text());
+        release(ctx, made);
+        let new = new_reservations(ctx, &wanted, &random_text());
+        reserved = try_reserve(ctx, new);
     }
     match reserved {
         Ok(Ok(all)) => {
@@ -70,7 +76,7 @@ pub fn reserve(ctx: &mut SessionContext, request: &ToolRequest) -> Option<HoldRe
     }
 }
 
-fn try_reserve(ctx: &mut SessionContext, wanted: &[(String, u64)], key: &str) -> Result<QuotaResult> {
+fn new_reservations(ctx: &SessionContext, wanted: &[(String, u64)], key: &str) -> Vec<NewReservation> {
     let session = ctx.session();
     let new = wanted.iter().map(|(platform, requests)| NewReservation {
         nonce: random_text(),
@@ -83,9 +89,25 @@ fn try_reserve(ctx: &mut SessionContext, wanted: &[(String, u64)], key: &str) ->
         // The call may have run.
         at_expiry: AtExpiry::Charge,
     });
-    let new: Vec<NewReservation> = new.collect();
+    new.collect()
+}
+
+fn try_reserve(ctx: &mut SessionContext, new: Vec<NewReservation>) -> Result<QuotaResult> {
     let (config, now) = (ctx.config.clone(), ctx.env.now);
     ctx.store.call(|store| Quotas::new(store, &config, now)?.reserve(new))
+}
+
+/// Releases what was reserved in vain; what was not made is not there.
+fn release(ctx: &mut SessionContext, ids: Vec<String>) {
+    let (config, now) = (ctx.config.clone(), ctx.env.now);
+    let released = ctx.store.call(|store| {
+        let mut quotas = Quotas::new(store, &config, now)?;
+        for id in ids {
+            drop(quotas.release(ReservationName::Id(id))?);
+        }
+        Ok(())
+    });
+    ctx.notices.log_failure(released);
 }
 
 fn ttl_ms(ctx: &SessionContext, platform: &str) -> i64 {

@@ -108,18 +108,18 @@ impl<'a> Quotas<'a> {
     }
 
     /// Claims the alerts of the budgets of a platform and a chain that nobody was shown yet, with these budgets now. The
-    /// caller shows and confirms them.
+    /// caller shows and confirms them. `local`: the time by this machine's clock, as for other claims.
     ///
     /// # Errors
     /// The store failed; a hook will show them.
     pub fn claim_alerts(
         &mut self,
-        platform: &str,
-        chain: &str,
+        (platform, chain): (&str, &str),
+        local: Timestamp,
     ) -> Result<(Vec<BudgetAlert>, Vec<BudgetState>)> {
         let keys = self.budget_keys(&[(platform.to_owned(), chain.to_owned())]);
         let states = self.store.states(&keys, self.now)?;
-        let alerts = self.store.claim_alerts(&states, self.now)?;
+        let alerts = self.store.claim_alerts(&states, local)?;
         Ok((alerts, states))
     }
 

@@ -136,8 +136,16 @@ fn reserve(new: &NewReservation, env: &Env, io: &mut Io) -> anyhow::Result<Optio
 
 /// Records what was reserved. A failure is said, and the reservation is charged when it expires.
 fn record(new: &NewReservation, is_reserved: bool, config: &Config, env: &Env, io: &mut Io) {
-    let or_new = Some(new.clone());
-    let done = settle(config, env, |quotas| quotas.record(name(new), None, or_new.clone()));
+    // A lost reservation is counted anew; not under the key, which may be another call's by now.
+    let anew = NewReservation { key: new.nonce.clone(), ..new.clone() };
+    let (name, or_new) = match is_reserved {
+        true => (ReservationName::Id(new.id()), Some(anew)),
+        false => (key_of(new), Some(new.clone())),
+    };
+    let now = fresh(env);
+    let mut store = StoreAccess::for_command(&now, config);
+    let last = alerts::last(&mut store);
+    let done = settle(config, env, |quotas| quotas.record(name.clone(), None, or_new.clone()));
     let failed = match is_reserved {
         true => "the call was not recorded; it is charged when the reservation expires",
         false => "the call was not recorded, and is not counted",
@@ -145,15 +153,14 @@ fn record(new: &NewReservation, is_reserved: bool, config: &Config, env: &Env, i
     let is_recorded = matches!(done, Ok(Ok(_)));
     say_failure(done, failed, io);
     if is_recorded {
-        let env = fresh(env);
-        let mut store = StoreAccess::for_command(&env, config);
-        alerts::tell((&new.platform, &new.chain), config, &mut store, &env, io);
+        alerts::tell((&new.platform, &new.chain), last, config, &mut store, &now, io);
     }
 }
 
 /// Releases the reservation of a command that did not run.
 fn release(new: &NewReservation, config: &Config, env: &Env, io: &mut Io) -> io::Result<()> {
-    match settle(config, env, |quotas| quotas.release(name(new))) {
+    let name = ReservationName::Id(new.id());
+    match settle(config, env, |quotas| quotas.release(name.clone())) {
         // Without a store, nothing was reserved.
         Ok(Err(NotDone::NotFound)) => {}
         done => say_failure(done, "the reservation was not released; it is charged when it expires", io),
@@ -186,7 +193,7 @@ fn settle(
     })
 }
 
-fn name(new: &NewReservation) -> ReservationName {
+fn key_of(new: &NewReservation) -> ReservationName {
     ReservationName::Key { platform: new.platform.clone(), key: new.key.clone() }
 }
 

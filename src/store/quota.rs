@@ -231,7 +231,12 @@ impl<R: QuotaRows> QuotaStep<'_, R> {
                 return Ok(Err(NotDone::Conflict(Box::new(known.clone()))));
             }
             let is_new = known.is_none();
-            all.push((known.unwrap_or_else(|| one.made(self.now)), is_new));
+            let known: Reservation = known.unwrap_or_else(|| one.made(self.now));
+            let slot = one.name().slot();
+            if all.iter().any(|(other, _): &(Reservation, bool)| other.id.starts_with(&slot)) {
+                return Ok(Err(NotDone::Conflict(Box::new(known))));
+            }
+            all.push((known, is_new));
         }
         let added: Vec<&Reservation> =
             all.iter().filter(|(_, is_new)| *is_new).map(|(reservation, _)| reservation).collect();
@@ -255,7 +260,9 @@ impl<R: QuotaRows> QuotaStep<'_, R> {
         used: Option<Amount>,
         or_new: Option<&NewReservation>,
     ) -> Result<QuotaResult> {
-        let known = match (self.rows.find(name)?, or_new) {
+        let is_over = |known: &Reservation| known.clone().expired(self.now).state.is_unused();
+        let known = self.rows.find(name)?.filter(|known| or_new.is_none() || !is_over(known));
+        let known = match (known, or_new) {
             (Some(known), _) => known.expired(self.now),
             (None, Some(new)) => new.made(self.now),
             (None, None) => return Ok(Err(NotDone::NotFound)),
@@ -298,9 +305,14 @@ impl<R: QuotaRows> QuotaStep<'_, R> {
         let is_ended = |id: &str| ended.is_some_and(|all| all.iter().any(|one| one.id == id));
         for one in self.open.iter().filter(|one| !is_ended(&one.id)) {
             let after = one.clone().expired(self.now);
-            // A new reservation may have taken the place of one that expired without a use.
-            if after != *one && self.rows.find(&ReservationName::Id(one.id.clone()))?.is_some() {
-                self.end(&after)?;
+            if after == *one {
+                continue;
+            }
+            let slot = ReservationName::Id(one.id.clone()).slot();
+            match self.rows.at(&slot)? {
+                // This step has put a new reservation in the place of one that expired without a use.
+                Some(other) if other.id != one.id => {}
+                _ => self.end(&after)?,
             }
         }
         Ok(())

@@ -71,11 +71,14 @@ impl Shared {
                 "set" => vec!["SMEMBERS", key],
                 "zset" => vec!["ZRANGE", key, "0", "-1", "WITHSCORES"],
                 "list" => vec!["LRANGE", key, "0", "-1"],
+                // A claim that has expired since.
+                "none" => return None,
                 other => panic!("{key} is a {other}"),
             };
-            self.server.text(&words)
+            Some(self.server.text(&words))
         };
-        keys.lines().filter(|key| !key.is_empty()).map(|key| (key.to_owned(), value(key))).collect()
+        let all = keys.lines().filter(|key| !key.is_empty());
+        all.filter_map(|key| Some((key.to_owned(), value(key)?))).collect()
     }
 
     /// The stored decisions.

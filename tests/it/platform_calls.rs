@@ -73,6 +73,8 @@ on_both_stores!(
     parallel_calls_do_not_pass_the_limit,
     all_platforms_of_a_command_or_none,
     a_gateway_that_repeats_ids_counts_each_call,
+    nothing_of_a_repeated_id_stays_reserved,
+    calls_of_two_sessions_with_one_id_are_two,
     without_the_cache_it_is_charged_when_it_expires,
     each_threshold_is_told_once,
     an_agent_settles_no_call_of_its_own,
@@ -266,6 +268,27 @@ fn a_gateway_that_repeats_ids_counts_each_call(home: &Home) {
     assert!(is_denied(&before(home, "one", "gemini -p x")));
 }
 
+fn nothing_of_a_repeated_id_stays_reserved(home: &Home) {
+    ready(home);
+    for command in ["gemini -p x", "codex exec a; gemini -p x"] {
+        assert!(before(home, "one", command).is_silent());
+        after(home, "one", command);
+    }
+    assert_eq!((standing(home, "gemini"), standing(home, "codex").1), ((2, 0), 0));
+}
+
+fn calls_of_two_sessions_with_one_id_are_two(home: &Home) {
+    ready(home);
+    let call =
+        json!({"tool_name": "Bash", "tool_use_id": "call_0", "tool_input": {"command": "gemini -p x"}});
+    for session in ["a", "b"] {
+        assert!(home.hook("PreToolUse", session, call.clone()).is_silent());
+    }
+    assert_eq!(standing(home, "gemini"), (0, 2));
+    home.hook("PostToolUse", "a", call);
+    assert_eq!(standing(home, "gemini"), (1, 1));
+}
+
 fn without_the_cache_it_is_charged_when_it_expires(home: &Home) {
     ready(home);
     assert!(before(home, "t1", "gemini -p x").is_silent());
@@ -314,7 +337,7 @@ fn an_agent_settles_no_call_of_its_own(home: &Home) {
     assert!(before(home, "t1", "gemini -p a").is_silent());
     for settle in [&["quota", "release"][..], &["quota", "record", "--amount", "0"][..]] {
         let mut command = home.command("fusebox");
-        command.args(settle).args(["--platform", "gemini", "--key", "t1"]).env("CLAUDECODE", "1");
+        command.args(settle).args(["--platform", "gemini", "--key", "s/t1"]).env("CLAUDECODE", "1");
         let ran = crate::harness::run(&mut command, b"");
         assert!(ran.code == 2 && ran.stderr.contains("inside an agent's shell"), "{ran:?}");
     }
@@ -333,7 +356,8 @@ fn an_agent_settles_no_call_of_its_own(home: &Home) {
 fn a_run_with_other_settings_counts_here(home: &Home) {
     ready(home);
     let run = "fusebox run --platform gemini -- gemini -p a";
-    for (at, command) in [run.to_owned(), format!("FUSEBOX_CHAIN=x {run}")].iter().enumerate() {
+    let path = format!("export PATH=\"$HOME/bin:$PATH\"; {run}");
+    for (at, command) in [run.to_owned(), format!("FUSEBOX_CHAIN=x {run}"), path].iter().enumerate() {
         assert!(before(home, &format!("own{at}"), command).is_silent());
         assert_eq!(standing(home, "gemini"), (0, 0), "`run` counts it: {command}");
     }
@@ -341,7 +365,7 @@ fn a_run_with_other_settings_counts_here(home: &Home) {
         format!("FUSEBOX_BUDGET_GEMINI_DAILY_LIMIT=99 {run}"),
         format!("export FUSEBOX_STATE_DIR=/tmp/other; {run}"),
         format!("env HOME=/tmp/other {run}"),
-        format!("env -i {run}"),
+        format!("sudo -u other {run}"),
     ];
     for (at, command) in elsewhere.iter().enumerate() {
         assert!(before(home, &format!("t{at}"), command).is_silent(), "{command}");

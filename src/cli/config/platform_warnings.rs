@@ -12,7 +12,7 @@ pub fn platform_warnings(loaded: &LoadedConfig) -> Vec<Problem> {
     let names = loaded.config.platforms.iter().map(|platform| &platform.name);
     let warning = |name: &String| {
         let key = format!("platform.{name}");
-        let of_platform = loaded.values.iter().find(|value| value.key.starts_with(&key));
+        let of_platform = loaded.values.iter().find(|value| value.key.starts_with(&format!("{key}.")));
         let source = of_platform.map_or(Source::Default, |value| value.source.clone());
         let message = "no budget with scope = \"platform\" counts it, so nothing limits its calls".to_owned();
         Problem { source, line: None, key, message }

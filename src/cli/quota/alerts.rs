@@ -8,27 +8,37 @@ use crate::config::Config;
 use crate::hook::alert_command;
 use crate::platform::Env;
 
-/// Says on standard error which thresholds the budgets of a platform and a chain have passed, once each, and starts
-/// `alerts.command`, as hooks do. A failure is said, and changes nothing: a hook shows the alerts.
+/// The last alert before a command's own step: later ones are its own, and earlier ones belong to whoever raised them.
+/// `None`: the store cannot be read.
+pub fn last(store: &mut StoreAccess) -> Option<i64> {
+    let alerts = store.call(|store| store.alerts()).ok()?;
+    Some(alerts.iter().map(|record| record.alert.id).max().unwrap_or(0))
+}
+
+/// Says on standard error which thresholds the budgets of a platform and a chain have passed since the alert `last`, once
+/// each, and starts `alerts.command`, as hooks do. What cannot be said is left to a hook.
 pub fn tell(
-    (platform, chain): (&str, &str),
+    of: (&str, &str),
+    last: Option<i64>,
     config: &Config,
     store: &mut StoreAccess,
     env: &Env,
     io: &mut Io,
 ) {
-    let claimed = store.call(|store| Quotas::new(store, config, env.now)?.claim_alerts(platform, chain));
-    let (alerts, states) = match claimed {
-        Ok((alerts, _)) if alerts.is_empty() => return,
+    let Some(last) = last else { return };
+    let claimed = store.call(|store| Quotas::new(store, config, env.now)?.claim_alerts(of, env.now));
+    let (mut alerts, states) = match claimed {
         Ok(claimed) => claimed,
         Err(error) => {
             let _ = writeln!(io.err, "fusebox: alerts were not shown: {error}");
             return;
         }
     };
-    for line in alert_lines(&alerts, &states) {
-        // Standard error may be gone with the terminal.
-        let _ = writeln!(io.err, "{line}");
+    alerts.retain(|alert| alert.id > last);
+    let lines = alert_lines(&alerts, &states);
+    // Standard error may be gone with the terminal.
+    if lines.is_empty() || lines.iter().any(|line| writeln!(io.err, "{line}").is_err()) {
+        return;
     }
     let ids: Vec<i64> = alerts.iter().map(|alert| alert.id).collect();
     let confirmed = store.call(|store| store.confirm_shown(&ids, &[]));

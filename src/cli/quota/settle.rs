@@ -158,6 +158,7 @@ pub fn record(args: &RecordArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         }
         (None, None) => return Err(not_found(&args.name)),
     };
+    let last = alerts::last(&mut store);
     let done = store
         .call(|store| {
             let mut quotas = Quotas::new(store, &config, env.now)?;
@@ -168,7 +169,7 @@ pub fn record(args: &RecordArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let recorded = done.0.as_ref().ok().and_then(|all| all.first()).cloned();
     let code = answer(done, &args.name, args.json, "Recorded", io)?;
     if let Some(Reservation { platform, chain, .. }) = recorded {
-        alerts::tell((&platform, &chain), &config, &mut store, env, io);
+        alerts::tell((&platform, &chain), last, &config, &mut store, env, io);
     }
     Ok(code)
 }

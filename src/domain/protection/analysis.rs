@@ -99,7 +99,7 @@ impl<'a> Analysis<'a> {
         let decides = |name: &String| {
             let is_label = matches!(name.as_str(), "FUSEBOX_CHAIN" | "FUSEBOX_TASK" | "FUSEBOX_TASK_TYPE");
             let is_setting = name.starts_with("FUSEBOX_") || name.starts_with("XDG_");
-            !is_label && (is_setting || matches!(name.as_str(), "*" | "HOME" | "PATH"))
+            !is_label && (is_setting || matches!(name.as_str(), "*" | "HOME" | "USER"))
         };
         changed.iter().chain(&self.exported).chain(self.variables.keys()).any(decides)
     }

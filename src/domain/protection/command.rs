@@ -9,6 +9,9 @@ use super::{ChangeExtent, ProtectionReason, Suspicion, client, code, own_command
 /// How many arguments of a program that types are joined without spaces, each with those after it.
 const MAX_PIECES: usize = 16;
 
+/// Prefixes with which another user's settings apply.
+const OTHER_USERS: [&str; 4] = ["sudo", "doas", "runuser", "chroot"];
+
 /// Maximum number of programs that are listed.
 const MAX_PROGRAMS: usize = 1024;
 
@@ -132,6 +135,9 @@ impl Analysis<'_> {
     ) -> Vec<String> {
         let mut rest = arguments.iter().peekable();
         let mut skip = before;
+        if OTHER_USERS.contains(&name) {
+            changed.push("USER".to_owned());
+        }
         while let Some(word) = rest.peek() {
             if name == "env" && matches!(word.as_str(), "-i" | "-" | "--ignore-environment") {
                 changed.push("*".to_owned());
