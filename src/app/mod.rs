@@ -1,10 +1,11 @@
 //! The application: turns events and commands into decisions.
 //!
 //! [`handlers`] handles a hook's event, in the steps [`session`], [`transcript_reader`], [`record`] and
-//! [`store_access`]. Commands use [`operate`], [`report`], [`overview`], [`last_known`], [`explain`], [`history`],
+//! [`store_access`]. Commands use [`operate`], [`circuit_decisions`], [`report`], [`overview`], [`last_known`], [`explain`], [`history`],
 //! [`price_check`], [`resync`] and [`verify`]; [`status`] is the JSON for scripts. [`status_line`] is the line below the client's prompt.
 
 pub mod backfill;
+pub mod circuit_decisions;
 pub mod explain;
 mod first_sight;
 mod fork;

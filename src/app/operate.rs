@@ -1,13 +1,12 @@
-//! A person's decisions about budgets and breakers: extend, reset, delete, acknowledge.
+//! A person's decisions about budgets: extend, reset, delete. [`circuit_decisions`](super::circuit_decisions) has those about
+//! breakers.
 
 use super::operation_ledger::OperationLedger;
 use super::store_access::{StoreAccess, Unavailable};
 use super::{messages, new_operation, operator, plan};
 use crate::config::Config;
 use crate::domain::amount::WrittenAmount;
-use crate::domain::breaker::circuit::Trip;
 use crate::domain::budget::{Budget, BudgetState, Scope, Status, Unit};
-use crate::domain::event::CircuitDecision;
 use crate::domain::money::exact_usd;
 use crate::domain::operation::{Operation, OperationKind};
 use crate::domain::plan::exact_percent;
@@ -209,42 +208,6 @@ pub fn ensure_known(env: &Env, budget: &Budget, value: &str) -> Result<(), Refus
     Err(Refusal::Unknown(plan::unknown(budget, value, env).line()))
 }
 
-/// A breaker that was acknowledged or reset.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChangedCircuit {
-    /// The subagent; empty for the main agent.
-    pub agent: String,
-    /// Why it had tripped, if it had.
-    pub trip: Option<Trip>,
-}
-
-/// A person (`by`) decides about the breakers of one agent, or about all open ones of a session, with a reason.
-///
-/// # Errors
-/// None is open (to acknowledge), there is no reason, or the store cannot be written.
-pub fn decide_circuit(
-    env: &Env,
-    store: &mut StoreAccess,
-    session: &str,
-    agent: Option<&str>,
-    decision: CircuitDecision,
-    (by, reason): (&str, &str),
-) -> Result<Vec<ChangedCircuit>, Refusal> {
-    let reason = reason.trim();
-    if reason.is_empty() {
-        return Err(Refusal::NoReason);
-    }
-    let done = store.call(|store| store.decide_circuit(session, agent, decision, (by, reason), env.now))?;
-    if done.is_empty() {
-        let of = agent.map_or_else(String::new, |agent| match agent {
-            "" => " for the main agent".to_owned(),
-            agent => format!(" for agent {agent}"),
-        });
-        return Err(Refusal::NotOpen { session: session.to_owned(), of });
-    }
-    Ok(done.into_iter().map(|(agent, trip)| ChangedCircuit { agent, trip }).collect())
-}
-
 /// Carries out a decision about a budget of this configuration.
 ///
 /// # Errors
@@ -293,10 +256,9 @@ fn apply(
     ensure_known(env, &budget, &request.value)?;
     // Calls of platforms are dated by the store's clock, so decisions about them must be, too. Chains also count responses,
     // which are dated by the machine.
-    let now = if budget.scope == Scope::Platform {
-        store.call(|store| store.store_time(env.now))?
-    } else {
-        env.now
+    let now = match budget.scope {
+        Scope::Platform => store.call(|store| store.store_time(env.now))?,
+        _ => env.now,
     };
     let env = &Env { now, ..env.clone() };
     let key = BudgetKey { budget: budget.clone(), value: request.value.clone() };

@@ -10,7 +10,7 @@ use crate::agents::event::{ToolRequest, call_id};
 use crate::agents::tool::ToolTarget;
 use crate::domain::budget::{Budget, Scope, StoreDown};
 use crate::domain::protection::{self, ShellContext};
-use crate::domain::reservation::{AtExpiry, Reservation, ReservationState};
+use crate::domain::reservation::{AtExpiry, Reservation};
 use crate::domain::usage::Amount;
 use crate::domain::verdict::HoldReason;
 use crate::store::quota::{NewReservation, NotDone, QuotaResult, ReservationName, random_text};
@@ -35,10 +35,8 @@ pub fn reserve(ctx: &mut SessionContext, request: &ToolRequest) -> Option<HoldRe
     let new = new_reservations(ctx, &wanted, &format!("{}/{key}", ctx.session().id));
     let made: Vec<String> = new.iter().map(NewReservation::id).collect();
     let mut reserved = try_reserve(ctx, new);
-    let now = ctx.env.now;
-    let has_ended = |one: &Reservation| one.clone().expired(now).state != ReservationState::Open;
     let is_other_call = match &reserved {
-        Ok(Ok(all)) => all.iter().any(has_ended),
+        Ok(Ok(all)) => !all.iter().all(Reservation::is_open),
         Ok(Err(NotDone::Conflict(_))) => true,
         _ => false,
     };
@@ -58,7 +56,7 @@ pub fn reserve(ctx: &mut SessionContext, request: &ToolRequest) -> Option<HoldRe
             None
         }
         Ok(Err(NotDone::Refused(refusal))) => Some(HoldReason::Quota(refusal)),
-        // Not with a new key.
+        // Neither happens to a random key.
         Ok(Err(NotDone::NotFound | NotDone::Conflict(_))) => None,
         Err(error) => {
             let fails_closed =
@@ -97,7 +95,7 @@ fn try_reserve(ctx: &mut SessionContext, new: Vec<NewReservation>) -> Result<Quo
     ctx.store.call(|store| Quotas::new(store, &config, now)?.reserve(new))
 }
 
-/// Releases what was reserved in vain; what was not made is not there.
+/// Releases the reservations of an attempt that is given up. Those that it did not make are not found, which is fine.
 fn release(ctx: &mut SessionContext, ids: Vec<String>) {
     let (config, now) = (ctx.config.clone(), ctx.env.now);
     let released = ctx.store.call(|store| {

@@ -252,6 +252,11 @@ pub struct QuotaBudget {
 }
 
 impl QuotaBudget {
+    /// What is left in its unit: limit − used − reserved, at least 0.
+    pub fn available_units(&self) -> u64 {
+        self.state.remaining().saturating_sub(self.reserved_units)
+    }
+
     /// Whether it has no room: used and reserved reach its limit, and it does more than warn.
     pub fn is_full(&self) -> bool {
         let Budget { mode, on_limit, .. } = self.state.budget;

@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::render::{self, table};
 use super::{Io, person_only, select};
+use crate::app::circuit_decisions;
 use crate::app::messages;
-use crate::app::operate::{self, Refusal};
+use crate::app::operate::Refusal;
 use crate::app::session::SessionContext;
 use crate::app::status::{CircuitStatus, EventStatus};
 use crate::app::store_access::{self, StoreAccess};
@@ -226,11 +227,18 @@ fn decide(
         anyhow::Ok((store, id))
     };
     let (mut store, id) = find(io).map_err(select::with_unchanged)?;
-    let done = operate::decide_circuit(env, &mut store, &id, target.agent(), decision, (&env.user(), reason))
-        .map_err(|refusal| match refusal {
-            Refusal::Store(error) => anyhow::Error::from(error),
-            other => super::UsageError(other.to_string()).into(),
-        })?;
+    let done = circuit_decisions::decide_circuit(
+        env,
+        &mut store,
+        &id,
+        target.agent(),
+        decision,
+        (&env.user(), reason),
+    )
+    .map_err(|refusal| match refusal {
+        Refusal::Store(error) => anyhow::Error::from(error),
+        other => super::UsageError(other.to_string()).into(),
+    })?;
     let state = match decision {
         CircuitDecision::Acknowledge => "half_open",
         CircuitDecision::Reset => "closed",

@@ -25,7 +25,7 @@ recorded when it has ended, whether it failed or not, and however long it took. 
 reservation expires (--ttl). A --key runs the command once: with the key of a command that has run, it does not run.
 
 Exit codes: those of the command, and 128 + N if signal N ended it; 126 it is not executable; 127 it was not found. If it did not run: 2 \
-wrong use, or the key is known; 3 a budget has no room; 4 the store cannot be used.
+wrong use, or the command of this key has run; 3 a budget has no room; 4 the store cannot be used.
 
 Examples:
   fusebox run --platform gemini -- gemini -p 'Say hello'
@@ -123,7 +123,6 @@ fn reserve(new: &NewReservation, env: &Env, io: &mut Io) -> anyhow::Result<Optio
         }
         Err(NotDone::NotFound) => None,
     };
-    let known = known.map(|known| known.expired(now));
     match known {
         None => Ok(None),
         Some(Reservation { ref key, ref id, .. }) => {

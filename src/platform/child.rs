@@ -39,12 +39,14 @@ impl Signals {
     /// # Errors
     /// It cannot be started.
     pub fn start(mut self, command: &mut Command) -> io::Result<PassingChild> {
+        // The child cannot have got these. A key pressed between here and its start, some microseconds later, counts as one
+        // that it got: a key that is lost is pressed again, and one that arrives twice means something else.
+        let earlier: Vec<Origin> = self.0.pending().collect();
         let child = command.spawn()?;
         let pid = Pid::from_child(&child);
         let handle = self.0.handle();
         let passing = std::thread::spawn(move || {
-            // Those from before the start may have come when the child was not yet one.
-            for origin in self.0.pending() {
+            for origin in earlier {
                 send(&origin, pid);
             }
             for origin in self.0.forever().filter(|origin| !is_shared(origin, pid)) {

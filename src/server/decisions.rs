@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::Server;
 use super::problem::Problem;
+use crate::app::circuit_decisions::{self, ChangedCircuit};
 use crate::app::messages::amounts::quantity;
-use crate::app::operate::{self, AppliedOperation, ChangedCircuit, OperationRequest};
+use crate::app::operate::{self, AppliedOperation, OperationRequest};
 use crate::app::store_access::StoreAccess;
 use crate::config::Config;
 use crate::domain::alert::Acknowledgement;
@@ -80,8 +81,14 @@ impl Server {
         self.decide(move |env, _, store| {
             let decide = |request: &CircuitRequest| {
                 let CircuitRequest { session, agent, decision, actor, reason } = request;
-                let done =
-                    operate::decide_circuit(env, store, session, Some(agent), *decision, (actor, reason));
+                let done = circuit_decisions::decide_circuit(
+                    env,
+                    store,
+                    session,
+                    Some(agent),
+                    *decision,
+                    (actor, reason),
+                );
                 if done.is_ok() {
                     log_circuit(request);
                 }

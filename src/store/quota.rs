@@ -207,7 +207,7 @@ pub(super) fn run(
         QuotaAction::Release(name) => step.release(name)?,
         QuotaAction::Sweep => Ok(Vec::new()),
     };
-    step.sweep(result.as_ref().ok())?;
+    step.sweep()?;
     Ok(QuotaOutcome { result, charges: step.charges })
 }
 
@@ -225,8 +225,7 @@ impl<R: QuotaRows> QuotaStep<'_, R> {
     fn reserve(&mut self, new: &[NewReservation]) -> Result<QuotaResult> {
         let mut all = Vec::new();
         for one in new {
-            let is_over = |known: &Reservation| known.clone().expired(self.now).state.is_unused();
-            let known = self.rows.find(&one.name())?.filter(|known| !is_over(known));
+            let known = self.find(&one.name())?.filter(|known| !known.state.is_unused());
             if let Some(known) = known.as_ref().filter(|known| known.reserved != one.amount) {
                 return Ok(Err(NotDone::Conflict(Box::new(known.clone()))));
             }
@@ -260,10 +259,9 @@ impl<R: QuotaRows> QuotaStep<'_, R> {
         used: Option<Amount>,
         or_new: Option<&NewReservation>,
     ) -> Result<QuotaResult> {
-        let is_over = |known: &Reservation| known.clone().expired(self.now).state.is_unused();
-        let known = self.rows.find(name)?.filter(|known| or_new.is_none() || !is_over(known));
+        let known = self.find(name)?.filter(|known| or_new.is_none() || !known.state.is_unused());
         let known = match (known, or_new) {
-            (Some(known), _) => known.expired(self.now),
+            (Some(known), _) => known,
             (None, Some(new)) => new.made(self.now),
             (None, None) => return Ok(Err(NotDone::NotFound)),
         };
@@ -300,19 +298,22 @@ impl<R: QuotaRows> QuotaStep<'_, R> {
         Ok(Ok(vec![after]))
     }
 
-    /// Settles what has expired, except what the action has just ended.
-    fn sweep(&mut self, ended: Option<&Vec<Reservation>>) -> Result<()> {
-        let is_ended = |id: &str| ended.is_some_and(|all| all.iter().any(|one| one.id == id));
-        for one in self.open.iter().filter(|one| !is_ended(&one.id)) {
+    /// A reservation as it stands now, although its expiry may not have been stored yet.
+    fn find(&mut self, name: &ReservationName) -> Result<Option<Reservation>> {
+        Ok(self.rows.find(name)?.map(|known| known.expired(self.now)))
+    }
+
+    /// Settles what has expired, except what the action has just ended or replaced.
+    fn sweep(&mut self) -> Result<()> {
+        for one in self.open {
             let after = one.clone().expired(self.now);
             if after == *one {
                 continue;
             }
             let slot = ReservationName::Id(one.id.clone()).slot();
-            match self.rows.at(&slot)? {
-                // This step has put a new reservation in the place of one that expired without a use.
-                Some(other) if other.id != one.id => {}
-                _ => self.end(&after)?,
+            let stored = self.rows.at(&slot)?;
+            if stored.is_none_or(|stored| stored.id == one.id && stored.is_open()) {
+                self.end(&after)?;
             }
         }
         Ok(())

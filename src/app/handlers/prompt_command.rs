@@ -1,6 +1,7 @@
 //! Prompts that Fusebox answers itself, without a model call: status, help, extend, reset, acknowledge.
 
 use crate::agents::event::Prompt;
+use crate::app::circuit_decisions;
 use crate::app::human_check::{NotAPerson, ensure_person};
 use crate::app::messages::{self, replies};
 use crate::app::operate::{self, AppliedOperation, BudgetChange, OperationRequest, Refusal};
@@ -123,7 +124,7 @@ fn acknowledge(ctx: &mut SessionContext, person: Result<(), NotAPerson>, reason:
         );
     }
     let (decision, by) = (CircuitDecision::Acknowledge, ctx.env.user());
-    match operate::decide_circuit(ctx.env, &mut ctx.store, &session, None, decision, (&by, reason)) {
+    match circuit_decisions::decide_circuit(ctx.env, &mut ctx.store, &session, None, decision, (&by, reason)) {
         Ok(_) => "Fusebox: acknowledged. The circuit breaker lets one test call through, and closes if that succeeds. (Your \
                   next prompt to the agent closes it in any case.)"
             .to_owned(),

@@ -63,7 +63,7 @@ pub fn run(args: &ReserveArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Err(NotDone::Conflict(other)) => return Err(other_amount(&other)),
         Err(NotDone::NotFound) => None,
     };
-    let Some(made) = made.map(|made| made.expired(now)) else { anyhow::bail!("the store reserved nothing") };
+    let Some(made) = made else { anyhow::bail!("the store reserved nothing") };
     if args.json {
         render::json(io.out, &AnswerJson { reservation: ReservationJson::new(&made), budgets })?;
     }

@@ -1,5 +1,7 @@
 //! `fusebox quota record` and `release`: end reservations.
 
+use anyhow::Context;
+
 use super::super::select::{self, ConfiguredStore};
 use super::super::{Io, UsageError, budget, person_only, render, values};
 use super::request::{self, amount_text, say_refused};
@@ -222,12 +224,9 @@ pub fn release(args: &ReleaseArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8>
 
 /// Refuses an agent that would settle the reservation of its own tool call: the hooks do.
 fn refuse_of_tool_call(known: Option<&Reservation>, command: &str, env: &Env) -> anyhow::Result<()> {
-    match known.filter(|known| !known.session.is_empty()) {
-        Some(_) => {
-            person_only::refuse_in_agent(env, &format!("{command}, for a reservation of a tool call,"))
-        }
-        None => Ok(()),
-    }
+    let Some(known) = known.filter(|known| !known.session.is_empty()) else { return Ok(()) };
+    let settled = || format!("reservation {} belongs to a tool call, and the hooks settle it", known.id);
+    person_only::refuse_in_agent(env, command).with_context(settled)
 }
 
 /// What was done, when by the store's clock, and the budgets after it.

@@ -143,10 +143,9 @@ fn print_budget(budget: &QuotaBudget, widest: usize, when: &When, io: &mut Io) -
     let bar = bar::bar(state.utilization());
     let name = fit::left(&state.budget.name, widest);
     writeln!(io.out, "  {name}  {bar} {:>7.2}%  {used} / {limit}", budget.percent_used)?;
-    let available = state.remaining().saturating_sub(budget.reserved_units);
     let mut parts = vec![
         format!("reserved {}", short(budget.reserved_units, unit)),
-        format!("available {}", short(available, unit)),
+        format!("available {}", short(budget.available_units(), unit)),
     ];
     if !budget.alerts_triggered.is_empty() {
         parts.push(format!("passed {}", percents(&budget.alerts_triggered)));
@@ -278,7 +277,7 @@ pub fn summary(args: &SummaryArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8>
             short(state.used, unit),
             short(state.limit(), unit),
             short(budget.reserved_units, unit),
-            short(state.remaining().saturating_sub(budget.reserved_units), unit),
+            short(budget.available_units(), unit),
             unit.noun().to_owned(),
             percents(&budget.alerts_triggered),
             state.window.end.map_or_else(|| "never".to_owned(), |end| when.ahead(end)),

@@ -1,6 +1,7 @@
 //! Carries out a decision, by the same rules as the commands `budget extend`, `budget reset`, `circuit ack`,
 //! `circuit reset` and `alerts ack`.
 
+use crate::app::circuit_decisions;
 use crate::app::messages::replies::still_blocked;
 use crate::app::messages::share;
 use crate::app::operate::{self, AppliedOperation, BudgetChange, OperationRequest};
@@ -169,7 +170,7 @@ fn change_circuit(
     decision: CircuitDecision,
 ) -> anyhow::Result<String> {
     let ConfiguredStore { store, .. } = opened;
-    operate::decide_circuit(
+    circuit_decisions::decide_circuit(
         env,
         store,
         &action.session,

@@ -9,7 +9,7 @@ use super::{ChangeExtent, ProtectionReason, Suspicion, client, code, own_command
 /// How many arguments of a program that types are joined without spaces, each with those after it.
 const MAX_PIECES: usize = 16;
 
-/// Prefixes with which another user's settings apply.
+/// Prefixes that run a program as another user or in another root folder, where other settings apply.
 const OTHER_USERS: [&str; 4] = ["sudo", "doas", "runuser", "chroot"];
 
 /// Maximum number of programs that are listed.
